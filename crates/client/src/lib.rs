@@ -1,0 +1,1 @@
+//! A node: fingerprint, desired against observed, local state.

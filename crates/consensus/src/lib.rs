@@ -1,0 +1,1 @@
+//! openraft: proposals, reads, membership, the storage adapters.

@@ -1,0 +1,1 @@
+//! The leader's loops as steps: broker, blocked evaluations, heartbeats, garbage. Pure.

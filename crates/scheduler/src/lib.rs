@@ -1,0 +1,1 @@
+//! Placement decisions: feasibility, ranking, reconciliation. Pure.

@@ -1,0 +1,1 @@
+//! A server: HTTP and RPC endpoints and the tasks that run control and scheduler.

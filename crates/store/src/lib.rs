@@ -1,0 +1,1 @@
+//! redb on disk: the Raft log, snapshots, a client's local state.

@@ -1,0 +1,1 @@
+//! The client's allocation and task state machines. Pure.

@@ -1,0 +1,1 @@
+//! Go templates rendered over recorded lookups. Pure.
