@@ -1,1 +1,33 @@
-//! The replicated state machine: commands, apply, indexes, snapshots. Pure.
+//! The replicated state machine: everything that the servers agree on.
+//!
+//! ```text
+//! Entry { stamp, command }  --apply-->  State', Outcome (for the proposer), Effects (for the watchers)
+//! ```
+//!
+//! Every server applies the same entries in the same order and must come to the same state, so nothing here reads a clock, draws a
+//! random number or iterates a hash map: the leader puts the time and a seed into the entry's [`Stamp`], and ids are drawn from
+//! that seed. [`State`] is made of persistent maps: a clone is a snapshot and costs a few pointers.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`command`] | what can be asked of the state: [`Command`], and what comes back: [`Outcome`] |
+//! | [`state`] | [`State`]: tables, derived indexes, reads |
+//! | [`apply`] | the one way to change it |
+//! | [`plan`] | what a scheduler proposes |
+//! | [`fit`] | whether allocations fit on a node; the scheduler and apply ask the same question |
+//! | [`encode`] | snapshots as bytes |
+//! | [`ids`] | ids from a seed |
+#![forbid(unsafe_code)]
+
+pub mod apply;
+pub mod command;
+pub mod encode;
+pub mod fit;
+pub mod ids;
+pub mod plan;
+pub mod state;
+
+pub use apply::{Applied, Change, Effects};
+pub use command::{Command, Entry, Outcome, Stamp};
+pub use plan::Plan;
+pub use state::{State, Table};

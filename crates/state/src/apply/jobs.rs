@@ -1,0 +1,116 @@
+//! Jobs: register, stop, evaluate, and the status that follows from allocations and evaluations.
+
+use super::writer::Writer;
+use crate::command::{Outcome, Refusal, RegisterJob};
+use floe_model::{EvalId, EvalTrigger, Job, JobKey, JobStatus, change};
+use std::sync::Arc;
+
+impl Writer<'_> {
+    pub(super) fn register_job(&mut self, request: &RegisterJob) -> Result<Outcome, Refusal> {
+        let mut job = (*request.job).clone();
+        let key = job.key();
+        let present = self.state.job(&key).cloned();
+        if let Some(wanted) = request.enforce_index {
+            let found = present.as_ref().map_or(0, |j| j.job_modify_index);
+            if wanted != found {
+                return Err(Refusal::IndexConflict { wanted, found });
+            }
+        }
+        self.stamp_job(&mut job, present.as_deref());
+        let version = job.version;
+        let job = self.put_job(job);
+        if let Some(submission) = &request.submission {
+            self.state.submissions.insert((key.clone(), version), Arc::new(submission.clone()));
+        }
+        let eval_id = if job.is_template() {
+            EvalId::default()
+        } else {
+            self.new_eval(&job, EvalTrigger::JobRegister, |e| e.priority = request.eval_priority.unwrap_or(e.priority))
+        };
+        self.refresh_job_status(&key);
+        Ok(Outcome::Job { eval_id, job_modify_index: self.index })
+    }
+
+    /// Fills in what the servers know of a job that is registered (again).
+    fn stamp_job(&self, job: &mut Job, present: Option<&Job>) {
+        job.job_modify_index = self.index;
+        job.submit_time = self.now.0;
+        job.status = JobStatus::Pending;
+        job.status_description.clear();
+        job.stable = false;
+        match present {
+            None => {
+                job.create_index = self.index;
+                job.version = 0;
+            }
+            Some(old) => {
+                job.create_index = old.create_index;
+                job.status = old.status;
+                let changed = change::spec_changed(old, job) || old.stop != job.stop;
+                job.version = if changed { old.version + 1 } else { old.version };
+                job.stable = !changed && old.stable;
+            }
+        }
+    }
+
+    pub(super) fn deregister_job(&mut self, key: &JobKey, purge: bool) -> Result<Outcome, Refusal> {
+        let present = self.state.job(key).cloned().ok_or_else(|| Refusal::JobNotFound(key.clone()))?;
+        let mut job = (*present).clone();
+        if !job.stop {
+            job.stop = true;
+            job.version += 1;
+            job.stable = false;
+        }
+        job.job_modify_index = self.index;
+        let job = self.put_job(job);
+        let eval_id = if job.is_template() { EvalId::default() } else { self.new_eval(&job, EvalTrigger::JobDeregister, |_| {}) };
+        self.cancel_deployments(key, "Cancelled because job is stopped");
+        if purge {
+            self.remove_job(key);
+        } else {
+            self.refresh_job_status(key);
+        }
+        Ok(Outcome::Job { eval_id, job_modify_index: self.index })
+    }
+
+    pub(super) fn evaluate_job(&mut self, key: &JobKey) -> Result<Outcome, Refusal> {
+        let job = self.state.job(key).cloned().ok_or_else(|| Refusal::JobNotFound(key.clone()))?;
+        let eval_id = self.new_eval(&job, EvalTrigger::JobRegister, |_| {});
+        self.refresh_job_status(key);
+        Ok(Outcome::Job { eval_id, job_modify_index: job.job_modify_index })
+    }
+
+    /// Brings a job's status in line with its allocations and evaluations.
+    pub(super) fn refresh_job_status(&mut self, key: &JobKey) {
+        let Some(job) = self.state.job(key) else { return };
+        let status = self.job_status(job);
+        if status != job.status {
+            let mut job = (**job).clone();
+            job.status = status;
+            self.put_job(job);
+        }
+    }
+
+    /// Running while anything runs or a template is enabled; dead when it is stopped or a batch is over; pending otherwise.
+    fn job_status(&self, job: &Job) -> JobStatus {
+        let key = job.key();
+        if job.is_template() {
+            return if job.stop { JobStatus::Dead } else { JobStatus::Running };
+        }
+        let mut any = false;
+        for alloc in self.state.allocs_of_job(&key) {
+            any = true;
+            if !alloc.client_status.is_terminal() {
+                return JobStatus::Running;
+            }
+        }
+        if self.state.evals_of_job(&key).any(|e| !e.is_terminal()) {
+            return if any && !job.stop && !job.job_type.is_batch() { JobStatus::Running } else { JobStatus::Pending };
+        }
+        match (job.stop, any, job.job_type.is_batch()) {
+            (true, ..) | (false, true, true) => JobStatus::Dead,
+            (false, true, false) => JobStatus::Running,
+            (false, false, _) => JobStatus::Pending,
+        }
+    }
+}

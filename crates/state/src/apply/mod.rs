@@ -1,0 +1,93 @@
+//! The one way to change the state: a function of the state, the index and the entry.
+//!
+//! Each kind of command has a file; all write through [`Writer`], which keeps the derived indexes true and notes what changed.
+
+mod allocs;
+mod collect;
+mod deployments;
+mod evals;
+mod jobs;
+mod nodes;
+mod plans;
+mod services;
+pub(crate) mod writer;
+
+use crate::{
+    command::{Command, Entry, Outcome, Refusal},
+    ids::IdSource,
+    state::State,
+};
+use floe_model::{AllocId, DeploymentId, EvalId, JobKey, NodeId};
+use writer::Writer;
+
+/// What an entry did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Applied {
+    /// For the proposer.
+    pub outcome: Outcome,
+    /// For the watchers.
+    pub effects: Effects,
+}
+
+/// What changed, in the order in which it changed; a thing that changed twice stands twice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// The changes.
+    pub changes: Vec<Change>,
+}
+
+/// One thing that changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each variant is the table, with the key of the row")]
+pub enum Change {
+    Job(JobKey),
+    Node(NodeId),
+    Alloc(AllocId),
+    Eval(EvalId),
+    Deployment(DeploymentId),
+    Service { namespace: floe_model::Namespace, name: String },
+}
+
+impl State {
+    /// Applies the entry at `index`. Never fails: what cannot be done is refused in the outcome, and then nothing changed.
+    pub fn apply(&mut self, index: u64, entry: &Entry) -> Applied {
+        self.index = index;
+        let mut w = Writer { state: self, index, now: entry.stamp.now, ids: IdSource::new(entry.stamp.seed), effects: Effects::default() };
+        let outcome = w.run(&entry.command).unwrap_or_else(Outcome::Refused);
+        Applied { outcome, effects: w.effects }
+    }
+
+    /// Notes that an entry without a command (a blank or a membership change) stands at `index`.
+    pub fn skip(&mut self, index: u64) {
+        self.index = index;
+    }
+}
+
+impl Writer<'_> {
+    fn run(&mut self, command: &Command) -> Result<Outcome, Refusal> {
+        match command {
+            Command::SetClusterVersion { version } => self.set_cluster_version(*version),
+            Command::RegisterJob(request) => self.register_job(request),
+            Command::DeregisterJob { key, purge } => self.deregister_job(key, *purge),
+            Command::EvaluateJob { key } => self.evaluate_job(key),
+            Command::RegisterNode { node } => self.register_node(node),
+            Command::UpdateNodeStatus { updates } => self.update_node_status(updates),
+            Command::DeleteNodes { ids } => self.delete_nodes(ids),
+            Command::UpdateAllocs { updates } => self.update_allocs(updates),
+            Command::StopAlloc { id } => self.stop_alloc(id),
+            Command::Plan(plan) => self.apply_plan(plan),
+            Command::UpdateEvals { evals } => self.update_evals(evals),
+            Command::Collect { evals, allocs, jobs, deployments } => self.collect(evals, allocs, jobs, deployments),
+            Command::UpdateDeployment { id, status, description } => self.update_deployment(id, *status, description),
+        }
+    }
+
+    fn set_cluster_version(&mut self, version: u32) -> Result<Outcome, Refusal> {
+        let present = self.state.cluster_version;
+        if version < present {
+            return Err(Refusal::VersionGoesBack { wanted: version, present });
+        }
+        self.state.cluster_version = version;
+        Ok(Outcome::Done)
+    }
+}

@@ -1,0 +1,113 @@
+//! Nodes: registration, status, and the evaluations that follow.
+
+use super::writer::Writer;
+use crate::command::{NodeStatusUpdate, Outcome, Refusal};
+use floe_model::{EvalId, EvalTrigger, Job, JobKey, JobType, Node, NodeId, NodeStatus, node::NodeEvent};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Nanoseconds in a second, for the one field that counts seconds.
+const NANOS_PER_SEC: i64 = 1_000_000_000;
+
+impl Writer<'_> {
+    /// A client registers. The servers' own words about the node (eligibility, drain, events) stay.
+    pub(super) fn register_node(&mut self, node: &Node) -> Result<Outcome, Refusal> {
+        let mut node = node.clone();
+        let old = self.state.node(&node.id).cloned();
+        let returns = old.as_ref().is_none_or(|o| o.status != NodeStatus::Ready);
+        match &old {
+            None => {
+                node.create_index = self.index;
+                node.events = vec![self.node_event("Node registered", "Cluster")];
+            }
+            Some(old) => {
+                node.create_index = old.create_index;
+                node.events.clone_from(&old.events);
+                node.scheduling_eligibility = old.scheduling_eligibility;
+                node.drain = old.drain;
+                node.drain_strategy.clone_from(&old.drain_strategy);
+                node.last_drain.clone_from(&old.last_drain);
+                if returns {
+                    let event = self.node_event("Node re-registered", "Cluster");
+                    node.push_event(event);
+                }
+            }
+        }
+        node.status = NodeStatus::Ready;
+        node.status_description.clear();
+        node.status_updated_at = self.now.0 / NANOS_PER_SEC;
+        let id = node.id.clone();
+        self.put_node(node);
+        Ok(Outcome::Evals(if returns { self.eval_node(&id) } else { Vec::new() }))
+    }
+
+    pub(super) fn update_node_status(&mut self, updates: &[NodeStatusUpdate]) -> Result<Outcome, Refusal> {
+        let mut evals = Vec::new();
+        for update in updates {
+            let Some(node) = self.state.node(&update.id) else { continue };
+            if node.status == update.status {
+                continue;
+            }
+            let mut node = (**node).clone();
+            node.status = update.status;
+            node.status_updated_at = self.now.0 / NANOS_PER_SEC;
+            let event = self.node_event(&update.message, "Heartbeat");
+            node.push_event(event);
+            let id = node.id.clone();
+            self.put_node(node);
+            if update.status == NodeStatus::Down {
+                self.remove_services_of_node(&id);
+            }
+            evals.extend(self.eval_node(&id));
+        }
+        Ok(Outcome::Evals(evals))
+    }
+
+    pub(super) fn delete_nodes(&mut self, ids: &[NodeId]) -> Result<Outcome, Refusal> {
+        for id in ids {
+            let node = self.state.node(id).ok_or_else(|| Refusal::NodeNotFound(id.clone()))?;
+            if node.status != NodeStatus::Down {
+                return Err(Refusal::NodeNotDown(id.clone()));
+            }
+        }
+        let mut evals = Vec::new();
+        for id in ids {
+            evals.extend(self.eval_node(id));
+            self.remove_node(id);
+        }
+        Ok(Outcome::Evals(evals))
+    }
+
+    /// An evaluation for each job that has something on the node, and for each system job, which may want something there.
+    fn eval_node(&mut self, id: &NodeId) -> Vec<EvalId> {
+        let mut jobs: BTreeMap<JobKey, Arc<Job>> = BTreeMap::new();
+        for alloc in self.state.allocs_of_node(id).filter(|a| !a.is_terminal()) {
+            let key = JobKey { namespace: alloc.namespace.clone(), id: alloc.job_id.clone() };
+            // A purged job has no row any more; its allocation still knows it.
+            if let Some(job) = self.state.job(&key).cloned().or_else(|| alloc.job.clone()) {
+                jobs.insert(key, job);
+            }
+        }
+        for job in self.state.jobs().filter(|j| matches!(j.job_type, JobType::System | JobType::Sysbatch) && !j.stop) {
+            jobs.entry(job.key()).or_insert_with(|| job.clone());
+        }
+        let index = self.index;
+        jobs.into_values()
+            .map(|job| {
+                self.new_eval(&job, EvalTrigger::NodeUpdate, |e| {
+                    e.node_id = id.clone();
+                    e.node_modify_index = index;
+                })
+            })
+            .collect()
+    }
+
+    fn node_event(&self, message: &str, subsystem: &str) -> NodeEvent {
+        NodeEvent {
+            message: message.to_owned(),
+            subsystem: subsystem.to_owned(),
+            timestamp: self.now,
+            create_index: self.index,
+            ..NodeEvent::default()
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Plans: each touched node is checked again against the present state, and the part that still fits is done.
+
+use super::writer::Writer;
+use crate::{
+    command::{Outcome, Refusal},
+    fit,
+    plan::{Plan, Stop},
+};
+use floe_model::{AllocDesiredStatus, AllocId, Allocation, Job, JobKey, NodeId, deployment::DeploymentStatus};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+impl Writer<'_> {
+    pub(super) fn apply_plan(&mut self, plan: &Plan) -> Result<Outcome, Refusal> {
+        let rejected = self.rejected_nodes(plan);
+        if plan.all_at_once && !rejected.is_empty() {
+            return Ok(Outcome::Plan { rejected });
+        }
+        let job = plan.job.as_deref().map(|j| self.shared_job(j));
+        let mut touched = BTreeSet::new();
+        self.update_evals(&plan.evals)?;
+        for stop in &plan.stops {
+            touched.extend(self.apply_stop(stop));
+        }
+        if let Some(deployment) = &plan.deployment {
+            let mut deployment = deployment.clone();
+            deployment.create_index = 0;
+            self.put_deployment(deployment);
+        }
+        for update in &plan.deployment_updates {
+            self.end_deployment(update.id.as_str(), update.status, &update.description);
+        }
+        for placement in plan.placements.iter().filter(|p| !rejected.contains(&p.node_id)) {
+            touched.insert(self.apply_placement(placement, job.as_ref()));
+        }
+        if rejected.is_empty() {
+            self.update_evals(&plan.on_commit)?;
+        }
+        for key in &touched {
+            self.refresh_job_status(key);
+        }
+        Ok(Outcome::Plan { rejected })
+    }
+
+    /// The nodes on which the plan's placements do not fit together with what runs there now.
+    fn rejected_nodes(&self, plan: &Plan) -> Vec<NodeId> {
+        let stopped: BTreeSet<&AllocId> = plan.stops.iter().map(|s| &s.id).collect();
+        let mut by_node: BTreeMap<&NodeId, Vec<&Allocation>> = BTreeMap::new();
+        for placement in &plan.placements {
+            by_node.entry(&placement.node_id).or_default().push(placement);
+        }
+        by_node.into_iter().filter(|(id, placements)| !self.fits(id, placements, &stopped)).map(|(id, _)| id.clone()).collect()
+    }
+
+    fn fits(&self, id: &NodeId, placements: &[&Allocation], stopped: &BTreeSet<&AllocId>) -> bool {
+        let Some(node) = self.state.node(id) else { return false };
+        let updated: BTreeSet<&AllocId> = placements.iter().map(|p| &p.id).collect();
+        let only_updates = placements.iter().all(|p| self.state.alloc(&p.id).is_some());
+        if !node.is_schedulable() && !only_updates {
+            return false;
+        }
+        let stay = self.state.allocs_of_node(id).filter(|a| !a.is_terminal() && !stopped.contains(&a.id) && !updated.contains(&a.id));
+        fit::check(node, stay.map(|a| &**a).chain(placements.iter().copied())).is_ok()
+    }
+
+    /// The row of the job's version when it is equal, so that allocations share one copy.
+    fn shared_job(&self, job: &Job) -> Arc<Job> {
+        match self.state.job_version(&job.key(), job.version) {
+            Some(row) if row.job_modify_index == job.job_modify_index => row.clone(),
+            _ => Arc::new(job.clone()),
+        }
+    }
+
+    fn apply_stop(&mut self, stop: &Stop) -> Option<JobKey> {
+        let mut alloc = (**self.state.alloc(&stop.id)?).clone();
+        alloc.desired_status = AllocDesiredStatus::Stop;
+        alloc.desired_description.clone_from(&stop.description);
+        alloc.alloc_modify_index = self.index;
+        if let Some(status) = stop.client_status {
+            alloc.client_status = status;
+        }
+        if !stop.followup_eval_id.is_empty() {
+            alloc.followup_eval_id = stop.followup_eval_id.clone();
+        }
+        let key = JobKey { namespace: alloc.namespace.clone(), id: alloc.job_id.clone() };
+        self.put_alloc(alloc);
+        Some(key)
+    }
+
+    /// Writes a new allocation, or a new version of one that runs; what the client said of it stays.
+    fn apply_placement(&mut self, placement: &Allocation, job: Option<&Arc<Job>>) -> JobKey {
+        let mut alloc = placement.clone();
+        alloc.job = job.cloned();
+        alloc.alloc_modify_index = self.index;
+        let mut fresh_in_deployment = true;
+        if let Some(old) = self.state.alloc(&alloc.id) {
+            fresh_in_deployment = old.deployment_id != alloc.deployment_id;
+            alloc.create_index = old.create_index;
+            alloc.create_time = old.create_time;
+            alloc.client_status = old.client_status;
+            alloc.client_description.clone_from(&old.client_description);
+            alloc.task_states.clone_from(&old.task_states);
+            alloc.network_status.clone_from(&old.network_status);
+            if alloc.job.is_none() {
+                alloc.job.clone_from(&old.job);
+            }
+        } else {
+            alloc.create_index = self.index;
+            alloc.create_time = self.now.0;
+            self.link_previous(&alloc);
+        }
+        if fresh_in_deployment {
+            self.count_placed(&alloc);
+        }
+        let key = JobKey { namespace: alloc.namespace.clone(), id: alloc.job_id.clone() };
+        self.put_alloc(alloc);
+        key
+    }
+
+    /// Tells the predecessor who replaces it.
+    fn link_previous(&mut self, alloc: &Allocation) {
+        if alloc.previous_allocation.is_empty() {
+            return;
+        }
+        if let Some(previous) = self.state.alloc(&alloc.previous_allocation) {
+            let mut previous = (**previous).clone();
+            previous.next_allocation = alloc.id.clone();
+            self.put_alloc(previous);
+        }
+    }
+
+    fn count_placed(&mut self, alloc: &Allocation) {
+        if alloc.deployment_id.is_empty() {
+            return;
+        }
+        let Some(deployment) = self.state.deployment(&alloc.deployment_id) else { return };
+        let mut deployment = (**deployment).clone();
+        let now = self.now;
+        if let Some(group) = deployment.task_groups.get_mut(&alloc.task_group) {
+            group.placed_allocs += 1;
+            if group.require_progress_by.is_never() && group.progress_deadline.0 > 0 {
+                group.require_progress_by = now.plus(group.progress_deadline);
+            }
+            self.put_deployment(deployment);
+        }
+    }
+
+    fn end_deployment(&mut self, id: &str, status: DeploymentStatus, description: &str) {
+        let Some(deployment) = self.state.deployment(&id.into()).filter(|d| d.is_active()) else { return };
+        let mut deployment = (**deployment).clone();
+        deployment.status = status;
+        description.clone_into(&mut deployment.status_description);
+        self.put_deployment(deployment);
+    }
+}

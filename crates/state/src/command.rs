@@ -1,0 +1,238 @@
+//! What can be asked of the state. A command is a wish with everything decided that a pure function cannot decide.
+
+use crate::plan::Plan;
+use floe_model::{
+    AllocClientStatus, AllocId, DeploymentId, EvalId, Evaluation, Job, JobKey, Node, NodeId, NodeStatus, TaskState, Timestamp,
+    alloc::{AllocDeploymentStatus, AllocNetworkStatus},
+    deployment::DeploymentStatus,
+    job::JobSubmission,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The version of commands and snapshots that this build writes. Raised when an older build could not apply what we write.
+pub const CLUSTER_VERSION: u32 = 1;
+
+/// What the leader puts into an entry because a pure function has neither clock nor chance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// The leader's time when it proposed the entry.
+    pub now: Timestamp,
+    /// 128 random bits, from which apply draws ids.
+    pub seed: (u64, u64),
+}
+
+/// One entry of the replicated log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Time and chance.
+    pub stamp: Stamp,
+    /// The wish.
+    pub command: Command,
+}
+
+impl std::fmt::Display for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.command.name())
+    }
+}
+
+/// A change of the state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Command {
+    /// The first entry of a cluster, and each upgrade: which version of commands may be written from here on.
+    SetClusterVersion {
+        /// The version; never lower than the present one.
+        version: u32,
+    },
+    /// Creates or replaces a job and asks the scheduler to look at it.
+    RegisterJob(RegisterJob),
+    /// Stops a job, and forgets it when `purge` is set.
+    DeregisterJob {
+        /// The job.
+        key: JobKey,
+        /// Forget it, rather than keep it as dead.
+        purge: bool,
+    },
+    /// Asks the scheduler to look at a job again.
+    EvaluateJob {
+        /// The job.
+        key: JobKey,
+    },
+    /// A node registers, or registers again with other attributes.
+    RegisterNode {
+        /// The node as its client sees it; what the servers decide (eligibility, events) is kept.
+        node: Box<Node>,
+    },
+    /// Nodes were heard of again, or not heard of for too long.
+    UpdateNodeStatus {
+        /// The nodes with their new status.
+        updates: Vec<NodeStatusUpdate>,
+    },
+    /// Forgets nodes that are down.
+    DeleteNodes {
+        /// The nodes.
+        ids: Vec<NodeId>,
+    },
+    /// Clients report on their allocations: one command per server tick for all nodes.
+    UpdateAllocs {
+        /// The reports.
+        updates: Vec<AllocUpdate>,
+    },
+    /// A user stops an allocation; the scheduler replaces it.
+    StopAlloc {
+        /// The allocation.
+        id: AllocId,
+    },
+    /// The scheduler's proposal; the part that still fits is done.
+    Plan(Box<Plan>),
+    /// The scheduler says what became of evaluations, or makes new ones.
+    UpdateEvals {
+        /// The evaluations.
+        evals: Vec<Evaluation>,
+    },
+    /// Forgets what is over: evaluations with their allocations, jobs, deployments.
+    Collect {
+        /// Terminal evaluations.
+        evals: Vec<EvalId>,
+        /// Terminal allocations.
+        allocs: Vec<AllocId>,
+        /// Dead jobs.
+        jobs: Vec<JobKey>,
+        /// Deployments that are over.
+        deployments: Vec<DeploymentId>,
+    },
+    /// A deployment ends or pauses.
+    UpdateDeployment {
+        /// The deployment.
+        id: DeploymentId,
+        /// Its new status.
+        status: DeploymentStatus,
+        /// Why.
+        description: String,
+    },
+}
+
+impl Command {
+    /// The name of the kind of command, for logs and metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Command::SetClusterVersion { .. } => "set-cluster-version",
+            Command::RegisterJob(_) => "register-job",
+            Command::DeregisterJob { .. } => "deregister-job",
+            Command::EvaluateJob { .. } => "evaluate-job",
+            Command::RegisterNode { .. } => "register-node",
+            Command::UpdateNodeStatus { .. } => "update-node-status",
+            Command::DeleteNodes { .. } => "delete-nodes",
+            Command::UpdateAllocs { .. } => "update-allocs",
+            Command::StopAlloc { .. } => "stop-alloc",
+            Command::Plan(_) => "plan",
+            Command::UpdateEvals { .. } => "update-evals",
+            Command::Collect { .. } => "collect",
+            Command::UpdateDeployment { .. } => "update-deployment",
+        }
+    }
+}
+
+/// See [`Command::RegisterJob`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RegisterJob {
+    /// The job: canonical, validated and supported.
+    pub job: Box<Job>,
+    /// The text that it was made from.
+    pub submission: Option<JobSubmission>,
+    /// Refuse unless the job's modify index is this (zero: unless it does not exist).
+    pub enforce_index: Option<u64>,
+    /// The priority of the evaluation, when it differs from the job's.
+    pub eval_priority: Option<i64>,
+}
+
+/// A node's new status.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeStatusUpdate {
+    /// The node.
+    pub id: NodeId,
+    /// Its new status.
+    pub status: NodeStatus,
+    /// What happened, for the node's events.
+    pub message: String,
+}
+
+/// What a client says of an allocation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AllocUpdate {
+    /// The allocation.
+    pub id: AllocId,
+    /// The node that says so; a report of another node's allocation is ignored.
+    pub node_id: NodeId,
+    /// Where it stands.
+    pub client_status: AllocClientStatus,
+    /// The same in words.
+    pub client_description: String,
+    /// Where its tasks stand.
+    pub task_states: BTreeMap<String, TaskState>,
+    /// Its health within its deployment, once known.
+    pub deployment_status: Option<AllocDeploymentStatus>,
+    /// Its network, once made.
+    pub network_status: Option<AllocNetworkStatus>,
+}
+
+/// What a command came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Done; nothing to say.
+    Done,
+    /// A job was registered, stopped or is to be evaluated.
+    Job {
+        /// The evaluation that was made; empty when none was needed.
+        eval_id: EvalId,
+        /// The job's modify index now.
+        job_modify_index: u64,
+    },
+    /// Evaluations were made.
+    Evals(Vec<EvalId>),
+    /// A plan was applied.
+    Plan {
+        /// Nodes where placements did not fit any more; nothing was placed there.
+        rejected: Vec<NodeId>,
+    },
+    /// Nothing was changed, because the wish cannot be met.
+    Refused(Refusal),
+}
+
+/// Why a command was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Refusal {
+    /// The job does not exist.
+    #[error("job {0:?} not found")]
+    JobNotFound(JobKey),
+    /// The node does not exist.
+    #[error("node {0:?} not found")]
+    NodeNotFound(NodeId),
+    /// The allocation does not exist.
+    #[error("allocation {0:?} not found")]
+    AllocNotFound(AllocId),
+    /// The deployment does not exist or is over.
+    #[error("deployment {0:?} not found or already over")]
+    DeploymentNotFound(DeploymentId),
+    /// Somebody else changed the job in between. (The prefix is what clients match.)
+    #[error("Enforcing job modify index {wanted}: {}", if *.found == 0 { "job does not exist".to_owned() } else { format!("job exists with conflicting job modify index: {found}") })]
+    IndexConflict {
+        /// The index that the caller saw.
+        wanted: u64,
+        /// The index that the job has (zero: it does not exist).
+        found: u64,
+    },
+    /// A command of a newer version than the cluster runs.
+    #[error("cluster version {wanted} is lower than the present version {present}")]
+    VersionGoesBack {
+        /// The version asked for.
+        wanted: u32,
+        /// The present version.
+        present: u32,
+    },
+    /// Deregistering a node that still runs.
+    #[error("node {0:?} is not down; only nodes that are down can be forgotten")]
+    NodeNotDown(NodeId),
+}

@@ -1,0 +1,168 @@
+//! Snapshots as bytes: a header, then MessagePack with field names, so that a newer build can read an older one's.
+//!
+//! Equal states have equal bytes: every map is ordered. Jobs that allocations share are written once. The store adds a checksum;
+//! here only the form is checked.
+
+use crate::{
+    apply::writer::index_insert,
+    command::CLUSTER_VERSION,
+    state::{State, TABLES},
+};
+use floe_model::{Allocation, Deployment, Evaluation, Job, JobKey, Node, ServiceRegistration, job::JobSubmission};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// The first bytes of every snapshot.
+const MAGIC: &[u8; 8] = b"floesnap";
+/// The version of the form below.
+const FORMAT: u32 = 1;
+
+/// A snapshot that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The first bytes are not a snapshot's.
+    #[error("decode snapshot: not a floe snapshot")]
+    NotASnapshot,
+    /// Written by a newer build.
+    #[error("decode snapshot: written in format {0}, but this build reads up to {FORMAT}; upgrade floe on this server")]
+    FutureFormat(u32),
+    /// Commands of a newer build are in it.
+    #[error("decode snapshot: of cluster version {0}, but this build knows up to {CLUSTER_VERSION}; upgrade floe on this server")]
+    FutureVersion(u32),
+    /// The body is damaged.
+    #[error("decode snapshot: the body is damaged")]
+    Body(#[from] rmp_serde::decode::Error),
+    /// An allocation refers to a job that is not there.
+    #[error("decode snapshot: allocation {0} refers to a job that is not in the snapshot")]
+    MissingJob(String),
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Body {
+    index: u64,
+    cluster_version: u32,
+    table_index: [u64; TABLES],
+    /// Every distinct job that anything below refers to.
+    jobs: Vec<Job>,
+    /// Places in `jobs` of present jobs.
+    present: Vec<u32>,
+    /// Places in `jobs` of kept versions.
+    versions: Vec<u32>,
+    submissions: Vec<(JobKey, u64, JobSubmission)>,
+    nodes: Vec<Node>,
+    /// Allocations without their job, each with its job's place.
+    allocs: Vec<(Allocation, Option<u32>)>,
+    evals: Vec<Evaluation>,
+    deployments: Vec<Deployment>,
+    services: Vec<ServiceRegistration>,
+}
+
+/// Gathers jobs by identity, so that each is written once.
+#[derive(Default)]
+struct JobPool {
+    places: BTreeMap<(JobKey, u64, u64), Vec<u32>>,
+    jobs: Vec<Job>,
+}
+
+impl JobPool {
+    fn place(&mut self, job: &Job) -> u32 {
+        let places = self.places.entry((job.key(), job.version, job.modify_index)).or_default();
+        let found = places.iter().copied().find(|p| self.jobs.get(*p as usize) == Some(job));
+        found.unwrap_or_else(|| {
+            let place = u32::try_from(self.jobs.len()).expect("invariant: fewer than 2^32 jobs fit in memory");
+            self.jobs.push(job.clone());
+            places.push(place);
+            place
+        })
+    }
+}
+
+impl State {
+    /// The state as bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut pool = JobPool::default();
+        let present = self.jobs.values().map(|j| pool.place(j)).collect();
+        let versions = self.job_versions.values().map(|j| pool.place(j)).collect();
+        let allocs =
+            self.allocs.values().map(|a| (Allocation { job: None, ..(**a).clone() }, a.job.as_deref().map(|j| pool.place(j)))).collect();
+        let body = Body {
+            index: self.index,
+            cluster_version: self.cluster_version,
+            table_index: self.table_index,
+            jobs: pool.jobs,
+            present,
+            versions,
+            submissions: self.submissions.iter().map(|((k, v), s)| (k.clone(), *v, (**s).clone())).collect(),
+            nodes: self.nodes.values().map(|n| (**n).clone()).collect(),
+            allocs,
+            evals: self.evals.values().map(|e| (**e).clone()).collect(),
+            deployments: self.deployments.values().map(|d| (**d).clone()).collect(),
+            services: self.services.values().map(|s| (**s).clone()).collect(),
+        };
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend(FORMAT.to_be_bytes());
+        body.serialize(&mut rmp_serde::Serializer::new(&mut bytes).with_struct_map())
+            .expect("invariant: the model's types encode, and writing to memory does not fail");
+        bytes
+    }
+
+    /// Reads what [`State::encode`] wrote.
+    ///
+    /// # Errors
+    /// When the bytes are no snapshot, a newer build's, or damaged. Nothing is half read.
+    pub fn decode(bytes: &[u8]) -> Result<State, DecodeError> {
+        let rest = bytes.strip_prefix(MAGIC.as_slice()).ok_or(DecodeError::NotASnapshot)?;
+        let (format, rest) = rest.split_first_chunk::<4>().ok_or(DecodeError::NotASnapshot)?;
+        let format = u32::from_be_bytes(*format);
+        if format > FORMAT {
+            return Err(DecodeError::FutureFormat(format));
+        }
+        let body: Body = rmp_serde::from_slice(rest)?;
+        if body.cluster_version > CLUSTER_VERSION {
+            return Err(DecodeError::FutureVersion(body.cluster_version));
+        }
+        build(body)
+    }
+}
+
+fn build(body: Body) -> Result<State, DecodeError> {
+    let jobs: Vec<Arc<Job>> = body.jobs.into_iter().map(Arc::new).collect();
+    let job_at = |place: u32, who: &str| jobs.get(place as usize).cloned().ok_or_else(|| DecodeError::MissingJob(who.to_owned()));
+    let mut state = State { index: body.index, cluster_version: body.cluster_version, table_index: body.table_index, ..State::default() };
+    for place in body.present {
+        let job = job_at(place, "jobs")?;
+        state.jobs.insert(job.key(), job);
+    }
+    for place in body.versions {
+        let job = job_at(place, "versions")?;
+        state.job_versions.insert((job.key(), job.version), job);
+    }
+    for (key, version, submission) in body.submissions {
+        state.submissions.insert((key, version), Arc::new(submission));
+    }
+    for node in body.nodes {
+        state.nodes.insert(node.id.clone(), Arc::new(node));
+    }
+    for (mut alloc, place) in body.allocs {
+        alloc.job = place.map(|p| job_at(p, alloc.id.as_str())).transpose()?;
+        let key = JobKey { namespace: alloc.namespace.clone(), id: alloc.job_id.clone() };
+        index_insert(&mut state.allocs_by_node, alloc.node_id.clone(), alloc.id.clone());
+        index_insert(&mut state.allocs_by_job, key, alloc.id.clone());
+        state.allocs.insert(alloc.id.clone(), Arc::new(alloc));
+    }
+    for eval in body.evals {
+        index_insert(&mut state.evals_by_job, eval.job_key(), eval.id.clone());
+        state.evals.insert(eval.id.clone(), Arc::new(eval));
+    }
+    for deployment in body.deployments {
+        index_insert(&mut state.deployments_by_job, deployment.job_key(), deployment.id.clone());
+        state.deployments.insert(deployment.id.clone(), Arc::new(deployment));
+    }
+    for service in body.services {
+        let key = (service.namespace.clone(), service.service_name.clone(), service.id.clone());
+        index_insert(&mut state.services_by_alloc, service.alloc_id.clone(), key.clone());
+        state.services.insert(key, Arc::new(service));
+    }
+    Ok(state)
+}

@@ -1,0 +1,197 @@
+//! The tables, the indexes that are derived from them, and reads.
+
+use floe_model::{
+    AllocClientStatus, AllocId, Allocation, Deployment, DeploymentId, EvalId, EvalStatus, Evaluation, Job, JobKey, Namespace, Node, NodeId,
+    ServiceRegistration,
+    job::{JobSubmission, JobSummary, TaskGroupSummary},
+};
+use imbl::{OrdMap, OrdSet};
+use std::sync::Arc;
+
+/// A table of the state; each remembers the index that last changed it, for blocking queries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs, reason = "each variant is the table that it names")]
+pub enum Table {
+    Jobs,
+    Nodes,
+    Allocs,
+    Evals,
+    Deployments,
+    Services,
+}
+
+/// How many tables there are.
+pub(crate) const TABLES: usize = 6;
+
+/// How many versions of a job are kept, beside the tagged ones.
+pub const TRACKED_JOB_VERSIONS: usize = 6;
+
+/// A service registration is found by namespace, name and id.
+pub(crate) type ServiceKey = (Namespace, String, String);
+
+/// Everything that the servers agree on. A clone is a snapshot: O(1), and never changes.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    pub(crate) index: u64,
+    pub(crate) cluster_version: u32,
+    pub(crate) table_index: [u64; TABLES],
+    pub(crate) jobs: OrdMap<JobKey, Arc<Job>>,
+    pub(crate) job_versions: OrdMap<(JobKey, u64), Arc<Job>>,
+    pub(crate) submissions: OrdMap<(JobKey, u64), Arc<JobSubmission>>,
+    pub(crate) nodes: OrdMap<NodeId, Arc<Node>>,
+    pub(crate) allocs: OrdMap<AllocId, Arc<Allocation>>,
+    pub(crate) evals: OrdMap<EvalId, Arc<Evaluation>>,
+    pub(crate) deployments: OrdMap<DeploymentId, Arc<Deployment>>,
+    pub(crate) services: OrdMap<ServiceKey, Arc<ServiceRegistration>>,
+    // Derived from the tables; never encoded.
+    pub(crate) allocs_by_node: OrdMap<NodeId, OrdSet<AllocId>>,
+    pub(crate) allocs_by_job: OrdMap<JobKey, OrdSet<AllocId>>,
+    pub(crate) evals_by_job: OrdMap<JobKey, OrdSet<EvalId>>,
+    pub(crate) deployments_by_job: OrdMap<JobKey, OrdSet<DeploymentId>>,
+    pub(crate) services_by_alloc: OrdMap<AllocId, OrdSet<ServiceKey>>,
+}
+
+impl State {
+    /// The index of the last entry that was applied.
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+    /// The index of the last entry that changed `table`.
+    pub fn table_index(&self, table: Table) -> u64 {
+        self.table_index.get(table as usize).copied().unwrap_or(0)
+    }
+    /// The version of commands that may be written; zero before the first entry.
+    pub fn cluster_version(&self) -> u32 {
+        self.cluster_version
+    }
+
+    /// The job, if it exists.
+    pub fn job(&self, key: &JobKey) -> Option<&Arc<Job>> {
+        self.jobs.get(key)
+    }
+    /// All jobs in order of namespace and id.
+    pub fn jobs(&self) -> impl Iterator<Item = &Arc<Job>> {
+        self.jobs.values()
+    }
+    /// One version of a job, the present one included.
+    pub fn job_version(&self, key: &JobKey, version: u64) -> Option<&Arc<Job>> {
+        self.job_versions.get(&(key.clone(), version))
+    }
+    /// The kept versions of a job, newest first.
+    pub fn job_versions(&self, key: &JobKey) -> Vec<Arc<Job>> {
+        let mut all: Vec<_> = self.job_versions.range((key.clone(), 0)..=(key.clone(), u64::MAX)).map(|(_, j)| j.clone()).collect();
+        all.reverse();
+        all
+    }
+    /// The text that a version of a job was made from.
+    pub fn submission(&self, key: &JobKey, version: u64) -> Option<&Arc<JobSubmission>> {
+        self.submissions.get(&(key.clone(), version))
+    }
+
+    /// The node, if it is known.
+    pub fn node(&self, id: &NodeId) -> Option<&Arc<Node>> {
+        self.nodes.get(id)
+    }
+    /// All nodes in order of id.
+    pub fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
+        self.nodes.values()
+    }
+
+    /// The allocation, if it is known.
+    pub fn alloc(&self, id: &AllocId) -> Option<&Arc<Allocation>> {
+        self.allocs.get(id)
+    }
+    /// All allocations in order of id.
+    pub fn allocs(&self) -> impl Iterator<Item = &Arc<Allocation>> {
+        self.allocs.values()
+    }
+    /// The allocations on a node, ended ones included.
+    pub fn allocs_of_node(&self, id: &NodeId) -> impl Iterator<Item = &Arc<Allocation>> {
+        self.allocs_by_node.get(id).into_iter().flatten().filter_map(|a| self.allocs.get(a))
+    }
+    /// The allocations of a job, ended ones included.
+    pub fn allocs_of_job(&self, key: &JobKey) -> impl Iterator<Item = &Arc<Allocation>> {
+        self.allocs_by_job.get(key).into_iter().flatten().filter_map(|a| self.allocs.get(a))
+    }
+
+    /// The evaluation, if it is known.
+    pub fn eval(&self, id: &EvalId) -> Option<&Arc<Evaluation>> {
+        self.evals.get(id)
+    }
+    /// All evaluations in order of id.
+    pub fn evals(&self) -> impl Iterator<Item = &Arc<Evaluation>> {
+        self.evals.values()
+    }
+    /// The evaluations of a job.
+    pub fn evals_of_job(&self, key: &JobKey) -> impl Iterator<Item = &Arc<Evaluation>> {
+        self.evals_by_job.get(key).into_iter().flatten().filter_map(|e| self.evals.get(e))
+    }
+
+    /// The deployment, if it is known.
+    pub fn deployment(&self, id: &DeploymentId) -> Option<&Arc<Deployment>> {
+        self.deployments.get(id)
+    }
+    /// All deployments in order of id.
+    pub fn deployments(&self) -> impl Iterator<Item = &Arc<Deployment>> {
+        self.deployments.values()
+    }
+    /// The deployments of a job.
+    pub fn deployments_of_job(&self, key: &JobKey) -> impl Iterator<Item = &Arc<Deployment>> {
+        self.deployments_by_job.get(key).into_iter().flatten().filter_map(|d| self.deployments.get(d))
+    }
+    /// The newest deployment of a job.
+    pub fn latest_deployment(&self, key: &JobKey) -> Option<&Arc<Deployment>> {
+        self.deployments_of_job(key).max_by_key(|d| d.create_index)
+    }
+
+    /// All service registrations in order of namespace, name and id.
+    pub fn services(&self) -> impl Iterator<Item = &Arc<ServiceRegistration>> {
+        self.services.values()
+    }
+    /// The instances of one service.
+    pub fn service(&self, namespace: &Namespace, name: &str) -> impl Iterator<Item = &Arc<ServiceRegistration>> {
+        let first = (namespace.clone(), name.to_owned(), String::new());
+        self.services.range(first..).map(|(_, s)| s).take_while(move |s| s.service_name == name && s.namespace == *namespace)
+    }
+    /// The registrations that an allocation holds.
+    pub fn services_of_alloc(&self, id: &AllocId) -> impl Iterator<Item = &Arc<ServiceRegistration>> {
+        self.services_by_alloc.get(id).into_iter().flatten().filter_map(|k| self.services.get(k))
+    }
+
+    /// Counts of a job's allocations; `None` when neither the job nor any allocation of it is known.
+    pub fn job_summary(&self, key: &JobKey) -> Option<JobSummary> {
+        let job = self.jobs.get(key)?;
+        let mut summary = JobSummary {
+            job_id: key.id.clone(),
+            namespace: key.namespace.clone(),
+            create_index: job.create_index,
+            modify_index: job.modify_index,
+            ..JobSummary::default()
+        };
+        for group in &job.task_groups {
+            summary.summary.insert(group.name.clone(), TaskGroupSummary::default());
+        }
+        for alloc in self.allocs_of_job(key) {
+            let counts = summary.summary.entry(alloc.task_group.clone()).or_default();
+            summary.modify_index = summary.modify_index.max(alloc.modify_index);
+            match alloc.client_status {
+                AllocClientStatus::Pending => counts.starting += 1,
+                AllocClientStatus::Running => counts.running += 1,
+                AllocClientStatus::Complete => counts.complete += 1,
+                AllocClientStatus::Failed => counts.failed += 1,
+                AllocClientStatus::Lost => counts.lost += 1,
+                AllocClientStatus::Unknown => counts.unknown += 1,
+            }
+        }
+        for (group, queued) in self.queued_allocations(key) {
+            summary.summary.entry(group).or_default().queued = i64::try_from(queued).unwrap_or(i64::MAX);
+        }
+        Some(summary)
+    }
+
+    /// Allocations that the newest evaluation of a job could not place, by group.
+    fn queued_allocations(&self, key: &JobKey) -> std::collections::BTreeMap<String, u64> {
+        let newest = self.evals_of_job(key).filter(|e| e.status != EvalStatus::Canceled).max_by_key(|e| e.modify_index);
+        newest.map(|e| e.queued_allocations.clone()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,333 @@
+//! What each command does, seen from outside.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod support;
+
+use floe_model::{
+    AllocClientStatus, AllocDesiredStatus, Deployment, EvalStatus, EvalTrigger, Evaluation, JobStatus, JobType, NodeStatus, Timestamp,
+    alloc::AllocDeploymentStatus,
+    deployment::{DeploymentState, DeploymentStatus},
+    time::Nanos,
+};
+use floe_state::{
+    Change, Command, Outcome, Plan, State, Table,
+    command::{AllocUpdate, NodeStatusUpdate, RegisterJob},
+    plan::Stop,
+    state::TRACKED_JOB_VERSIONS,
+};
+use support::{Machine, NODE, alloc, job, key, node};
+
+#[test]
+fn registering_a_job_makes_an_evaluation() {
+    let mut m = Machine::default();
+    let Outcome::Job { eval_id, job_modify_index } = m.register(job("a", JobType::Service)) else { panic!() };
+    let eval = m.state.eval(&eval_id).unwrap();
+    assert_eq!((eval.status, eval.triggered_by, eval.priority), (EvalStatus::Pending, EvalTrigger::JobRegister, 50));
+    let row = m.state.job(&key("a")).unwrap();
+    assert_eq!((row.version, row.create_index, row.job_modify_index, row.status), (0, 1, 1, JobStatus::Pending));
+    assert_eq!(job_modify_index, 1);
+    assert_eq!(m.state.table_index(Table::Jobs), 1);
+}
+
+#[test]
+fn an_unchanged_job_keeps_its_version_and_a_changed_one_gets_the_next() {
+    let mut m = Machine::default();
+    m.register(job("a", JobType::Service));
+    m.register(job("a", JobType::Service));
+    assert_eq!(m.state.job(&key("a")).unwrap().version, 0);
+    assert_eq!(m.state.job(&key("a")).unwrap().job_modify_index, 2);
+    for count in 2..12 {
+        let mut changed = job("a", JobType::Service);
+        changed.task_groups[0].count = Some(count);
+        m.register(changed);
+    }
+    let versions: Vec<u64> = m.state.job_versions(&key("a")).iter().map(|j| j.version).collect();
+    assert_eq!(versions, (5..=10).rev().collect::<Vec<_>>());
+    assert_eq!(versions.len(), TRACKED_JOB_VERSIONS);
+    assert_eq!(m.state.job(&key("a")).unwrap().create_index, 1);
+}
+
+#[test]
+fn a_registration_against_another_index_is_refused_and_changes_nothing() {
+    let mut m = Machine::default();
+    m.register(job("a", JobType::Service));
+    let before = m.state.encode();
+    let request = |index| {
+        Command::RegisterJob(RegisterJob {
+            job: Box::new(job("a", JobType::Batch)),
+            submission: None,
+            enforce_index: Some(index),
+            eval_priority: None,
+        })
+    };
+    let applied = m.run(request(0));
+    let Outcome::Refused(why) = applied.outcome else { panic!() };
+    assert_eq!(why.to_string(), "Enforcing job modify index 0: job exists with conflicting job modify index: 1");
+    assert!(applied.effects.changes.is_empty());
+    let mut after = m.state.clone();
+    after.skip(1);
+    assert_eq!(after.encode(), before);
+    assert!(matches!(m.run(request(1)).outcome, Outcome::Job { .. }));
+}
+
+#[test]
+fn stopping_keeps_the_job_and_purging_forgets_it() {
+    let mut m = Machine::default();
+    m.register(job("a", JobType::Service));
+    assert!(matches!(m.run(Command::DeregisterJob { key: key("a"), purge: false }).outcome, Outcome::Job { .. }));
+    let row = m.state.job(&key("a")).unwrap();
+    assert!(row.stop && row.version == 1);
+    m.run(Command::DeregisterJob { key: key("a"), purge: true });
+    assert!(m.state.job(&key("a")).is_none() && m.state.job_versions(&key("a")).is_empty());
+    assert!(matches!(m.run(Command::DeregisterJob { key: key("a"), purge: true }).outcome, Outcome::Refused(_)));
+}
+
+#[test]
+fn a_job_runs_while_an_allocation_does_and_a_batch_dies_when_it_is_over() {
+    let mut m = Machine::with_node();
+    let j = job("a", JobType::Batch);
+    let Outcome::Job { eval_id, .. } = m.register(j.clone()) else { panic!() };
+    m.place(vec![alloc("x", &j, 0)], &j);
+    assert_eq!(m.state.job(&key("a")).unwrap().status, JobStatus::Running);
+    let done = Evaluation { status: EvalStatus::Complete, ..(**m.state.eval(&eval_id).unwrap()).clone() };
+    m.run(Command::UpdateEvals { evals: vec![done] });
+    m.report("x", AllocClientStatus::Complete);
+    assert_eq!(m.state.job(&key("a")).unwrap().status, JobStatus::Dead);
+}
+
+#[test]
+fn a_plan_is_checked_again_on_each_node() {
+    let mut m = Machine::with_node();
+    let j = job("a", JobType::Service);
+    m.register(j.clone());
+    assert_eq!(m.place(vec![alloc("x", &j, 0), alloc("y", &j, 1)], &j), Outcome::Plan { rejected: vec![] });
+    // 800 of 1000 MHz are used: a third does not fit, and nothing of it remains.
+    assert_eq!(m.place(vec![alloc("z", &j, 2)], &j), Outcome::Plan { rejected: vec![NODE.into()] });
+    assert!(m.state.alloc(&"z".into()).is_none());
+    // The same with the first one stopped in the same plan fits.
+    let stop = Stop { id: "x".into(), description: "test".to_owned(), ..Stop::default() };
+    let plan = Plan { stops: vec![stop], placements: vec![alloc("z", &j, 2)], job: Some(Box::new(j.clone())), ..Plan::default() };
+    assert_eq!(m.run(Command::Plan(Box::new(plan))).outcome, Outcome::Plan { rejected: vec![] });
+    assert_eq!(m.state.alloc(&"x".into()).unwrap().desired_status, AllocDesiredStatus::Stop);
+}
+
+#[test]
+fn a_plan_for_all_at_once_is_done_whole_or_not_at_all() {
+    let mut m = Machine::with_node();
+    let j = job("a", JobType::Service);
+    m.register(j.clone());
+    let placements = vec![alloc("x", &j, 0), {
+        let mut a = alloc("y", &j, 1);
+        a.node_id = "gone".into();
+        a
+    }];
+    let plan = |all_at_once| {
+        Command::Plan(Box::new(Plan { all_at_once, placements: placements.clone(), job: Some(Box::new(j.clone())), ..Plan::default() }))
+    };
+    assert_eq!(m.run(plan(true)).outcome, Outcome::Plan { rejected: vec!["gone".into()] });
+    assert_eq!(m.state.allocs().count(), 0);
+    assert_eq!(m.run(plan(false)).outcome, Outcome::Plan { rejected: vec!["gone".into()] });
+    assert_eq!(m.state.allocs().count(), 1);
+}
+
+#[test]
+fn two_plans_for_one_port_leave_it_with_the_first() {
+    let mut m = Machine::with_node();
+    let j = job("a", JobType::Service);
+    m.register(j.clone());
+    m.place(vec![alloc("x", &j, 0)], &j);
+    assert_eq!(m.place(vec![alloc("y", &j, 0)], &j), Outcome::Plan { rejected: vec![NODE.into()] });
+}
+
+#[test]
+fn an_evaluation_is_answered_with_its_plan_or_not_at_all() {
+    let mut m = Machine::with_node();
+    let j = job("a", JobType::Service);
+    let Outcome::Job { eval_id, .. } = m.register(j.clone()) else { panic!() };
+    let done = Evaluation { status: EvalStatus::Complete, ..(**m.state.eval(&eval_id).unwrap()).clone() };
+    let follow = Evaluation { id: "later".into(), job_id: "a".into(), namespace: "default".into(), ..Evaluation::default() };
+    let plan = |node: &str| {
+        let placement = floe_model::Allocation { node_id: node.into(), ..alloc("x", &j, 0) };
+        let plan = Plan {
+            placements: vec![placement],
+            evals: vec![follow.clone()],
+            on_commit: vec![done.clone()],
+            job: Some(Box::new(j.clone())),
+            ..Plan::default()
+        };
+        Command::Plan(Box::new(plan))
+    };
+    m.run(plan("gone"));
+    assert_eq!(m.state.eval(&eval_id).unwrap().status, EvalStatus::Pending);
+    assert!(m.state.eval(&"later".into()).is_some());
+    m.run(plan(NODE));
+    assert_eq!(m.state.eval(&eval_id).unwrap().status, EvalStatus::Complete);
+}
+
+#[test]
+fn services_follow_their_allocation() {
+    let mut m = Machine::with_node();
+    let j = job("a", JobType::Service);
+    m.register(j.clone());
+    m.place(vec![alloc("x", &j, 0)], &j);
+    assert_eq!(m.state.services().count(), 0);
+    m.report("x", AllocClientStatus::Running);
+    let found: Vec<_> = m.state.service(&"default".into(), "a-web").collect();
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].address.as_str(), found[0].port, found[0].alloc_id.as_str()), ("10.0.0.1", 20_000, "x"));
+    let index = found[0].modify_index;
+    m.report("x", AllocClientStatus::Running);
+    assert_eq!(
+        m.state.service(&"default".into(), "a-web").next().unwrap().modify_index,
+        index,
+        "an unchanged registration is not written again"
+    );
+    let stop = Stop { id: "x".into(), ..Stop::default() };
+    m.run(Command::Plan(Box::new(Plan { stops: vec![stop], ..Plan::default() })));
+    assert_eq!(m.state.services().count(), 0, "a stopped allocation announces nothing, though it may still run");
+}
+
+#[test]
+fn a_node_that_goes_down_takes_its_services_and_wakes_the_scheduler() {
+    let mut m = Machine::with_node();
+    let j = job("a", JobType::Service);
+    m.register(j.clone());
+    m.place(vec![alloc("x", &j, 0)], &j);
+    m.report("x", AllocClientStatus::Running);
+    let update = NodeStatusUpdate { id: NODE.into(), status: NodeStatus::Down, message: "heartbeat missed".to_owned() };
+    let Outcome::Evals(evals) = m.run(Command::UpdateNodeStatus { updates: vec![update.clone()] }).outcome else { panic!() };
+    assert_eq!(evals.len(), 1);
+    assert_eq!(m.state.eval(&evals[0]).unwrap().triggered_by, EvalTrigger::NodeUpdate);
+    assert_eq!(m.state.services().count(), 0);
+    assert_eq!(m.state.node(&NODE.into()).unwrap().events.last().unwrap().message, "heartbeat missed");
+    // Said twice, it happens once.
+    assert_eq!(m.run(Command::UpdateNodeStatus { updates: vec![update] }).outcome, Outcome::Evals(vec![]));
+}
+
+#[test]
+fn a_node_that_registers_again_keeps_what_the_servers_decided() {
+    let mut m = Machine::with_node();
+    let mut again = node(NODE);
+    again.attributes.insert("kernel.version".to_owned(), "7".to_owned());
+    assert_eq!(m.run(Command::RegisterNode { node: Box::new(again) }).outcome, Outcome::Evals(vec![]));
+    let row = m.state.node(&NODE.into()).unwrap();
+    assert_eq!((row.create_index, row.attributes["kernel.version"].as_str()), (1, "7"));
+    assert!(matches!(m.run(Command::DeleteNodes { ids: vec![NODE.into()] }).outcome, Outcome::Refused(_)));
+}
+
+#[test]
+fn a_system_job_is_evaluated_when_a_node_comes() {
+    let mut m = Machine::default();
+    m.register(job("sys", JobType::System));
+    m.register(job("svc", JobType::Service));
+    let Outcome::Evals(evals) = m.run(Command::RegisterNode { node: Box::new(node(NODE)) }).outcome else { panic!() };
+    assert_eq!(evals.len(), 1);
+    assert_eq!(m.state.eval(&evals[0]).unwrap().job_id, "sys");
+}
+
+#[test]
+fn a_failed_allocation_asks_for_another_and_reports_of_strangers_are_ignored() {
+    let mut m = Machine::with_node();
+    let j = job("a", JobType::Service);
+    m.register(j.clone());
+    m.place(vec![alloc("x", &j, 0)], &j);
+    let foreign =
+        AllocUpdate { id: "x".into(), node_id: "other".into(), client_status: AllocClientStatus::Failed, ..AllocUpdate::default() };
+    let applied = m.run(Command::UpdateAllocs { updates: vec![foreign] });
+    assert!(applied.effects.changes.is_empty());
+    let Outcome::Evals(evals) = m.report("x", AllocClientStatus::Failed) else { panic!() };
+    assert_eq!(m.state.eval(&evals[0]).unwrap().triggered_by, EvalTrigger::RetryFailedAlloc);
+    assert_eq!(m.report("x", AllocClientStatus::Running), Outcome::Evals(vec![]), "what ended stays ended");
+}
+
+#[test]
+fn one_blocked_evaluation_per_job_is_enough() {
+    let mut m = Machine::default();
+    m.register(job("a", JobType::Service));
+    let blocked = |id: &str| Evaluation {
+        id: id.into(),
+        namespace: "default".into(),
+        job_id: "a".into(),
+        status: EvalStatus::Blocked,
+        ..Evaluation::default()
+    };
+    m.run(Command::UpdateEvals { evals: vec![blocked("one")] });
+    m.run(Command::UpdateEvals { evals: vec![blocked("two")] });
+    assert_eq!(m.state.eval(&"one".into()).unwrap().status, EvalStatus::Canceled);
+    assert_eq!(m.state.eval(&"two".into()).unwrap().status, EvalStatus::Blocked);
+}
+
+#[test]
+fn a_deployment_counts_health_and_ends_when_all_are_healthy() {
+    let mut m = Machine::with_node();
+    let j = job("a", JobType::Service);
+    m.register(j.clone());
+    let group = DeploymentState { desired_total: 2, progress_deadline: Nanos::from_mins(10), ..DeploymentState::default() };
+    let deployment = Deployment {
+        id: "d".into(),
+        namespace: "default".into(),
+        job_id: "a".into(),
+        task_groups: [("web".to_owned(), group)].into(),
+        ..Deployment::default()
+    };
+    let placements = [("x", 0), ("y", 1)].map(|(id, i)| floe_model::Allocation { deployment_id: "d".into(), ..alloc(id, &j, i) }).to_vec();
+    let row = m.state.job(&key("a")).unwrap();
+    let plan = Plan { job: Some(Box::new((**row).clone())), deployment: Some(deployment), placements, ..Plan::default() };
+    m.run(Command::Plan(Box::new(plan)));
+    let state = |m: &Machine| m.state.deployment(&"d".into()).unwrap().task_groups["web"].clone();
+    assert_eq!(state(&m).placed_allocs, 2);
+    assert!(!state(&m).require_progress_by.is_never());
+    let healthy = |id: &str, healthy| AllocUpdate {
+        id: id.into(),
+        node_id: NODE.into(),
+        client_status: AllocClientStatus::Running,
+        deployment_status: Some(AllocDeploymentStatus {
+            healthy: Some(healthy),
+            timestamp: Timestamp(9),
+            ..AllocDeploymentStatus::default()
+        }),
+        ..AllocUpdate::default()
+    };
+    m.run(Command::UpdateAllocs { updates: vec![healthy("x", true)] });
+    assert_eq!((state(&m).healthy_allocs, m.state.deployment(&"d".into()).unwrap().status), (1, DeploymentStatus::Running));
+    assert!(m.state.evals().any(|e| e.triggered_by == EvalTrigger::DeploymentWatcher), "the next batch is asked for");
+    m.run(Command::UpdateAllocs { updates: vec![healthy("x", true)] });
+    assert_eq!(state(&m).healthy_allocs, 1, "said twice, counted once");
+    m.run(Command::UpdateAllocs { updates: vec![healthy("y", true)] });
+    assert_eq!(m.state.deployment(&"d".into()).unwrap().status, DeploymentStatus::Successful);
+    assert!(m.state.job(&key("a")).unwrap().stable);
+}
+
+#[test]
+fn what_is_not_over_is_not_collected() {
+    let mut m = Machine::with_node();
+    let j = job("a", JobType::Service);
+    let Outcome::Job { eval_id, .. } = m.register(j.clone()) else { panic!() };
+    m.place(vec![alloc("x", &j, 0)], &j);
+    let collect = || Command::Collect { evals: vec![eval_id.clone()], allocs: vec!["x".into()], jobs: vec![key("a")], deployments: vec![] };
+    assert!(m.run(collect()).effects.changes.is_empty());
+    m.run(Command::DeregisterJob { key: key("a"), purge: false });
+    m.report("x", AllocClientStatus::Complete);
+    let done: Vec<_> = m.state.evals().map(|e| Evaluation { status: EvalStatus::Complete, ..(**e).clone() }).collect();
+    m.run(Command::UpdateEvals { evals: done });
+    m.run(collect());
+    assert_eq!((m.state.allocs().count(), m.state.job(&key("a")).is_none()), (0, true));
+}
+
+#[test]
+fn every_change_is_noted() {
+    let mut m = Machine::with_node();
+    let j = job("a", JobType::Service);
+    m.register(j.clone());
+    let plan = Plan { job: Some(Box::new(j.clone())), placements: vec![alloc("x", &j, 0)], ..Plan::default() };
+    let applied = m.run(Command::Plan(Box::new(plan)));
+    assert_eq!(applied.effects.changes, vec![Change::Alloc("x".into()), Change::Job(key("a"))]);
+}
+
+#[test]
+fn a_clone_is_a_snapshot() {
+    let mut m = Machine::default();
+    let empty: State = m.state.clone();
+    m.register(job("a", JobType::Service));
+    assert_eq!((empty.jobs().count(), m.state.jobs().count()), (0, 1));
+}
