@@ -30,6 +30,7 @@ pub mod ids;
 pub mod job;
 pub mod network;
 pub mod node;
+mod report;
 pub mod resources;
 pub mod service;
 pub mod support;

@@ -1,0 +1,144 @@
+//! What floe does not act on in a task.
+
+use super::{group::restart, service};
+use crate::{
+    Nanos, Task, Value,
+    report::{Report, labelled, quoted},
+    resources::Resources,
+    task::{ChangeMode, LogConfig, Template},
+};
+use std::collections::BTreeMap;
+
+pub(super) fn task(r: &mut Report, task: &Task) {
+    let Task {
+        // Acted on.
+        name: _,
+        user: _,
+        constraints: _,
+        affinities: _,
+        env: _,
+        meta: _,
+        kill_timeout: _,
+        kill_signal: _,
+        // Looked at.
+        driver,
+        config,
+        services,
+        resources: amounts,
+        restart_policy,
+        log_config,
+        templates,
+        lifecycle,
+        artifacts,
+        vault,
+        consul,
+        dispatch_payload,
+        volume_mounts,
+        csi_plugin_config,
+        leader,
+        shutdown_delay,
+        kind,
+        scaling_policies,
+        secrets,
+        identity,
+        identities,
+        actions,
+        schedule,
+    } = task;
+    r.within("config", |r| driver_config(r, driver, config));
+    for (i, s) in services.iter().enumerate() {
+        r.within(labelled("service", &s.name, i), |r| service::service(r, s));
+    }
+    amounts.iter().for_each(|a| r.within("resources", |r| resources(r, a)));
+    restart_policy.iter().for_each(|p| r.within("restart", |r| restart(r, p)));
+    log_config.iter().for_each(|l| r.within("logs", |r| logs(r, l)));
+    for (i, t) in templates.iter().enumerate() {
+        r.within(labelled("template", &t.dest_path, i), |r| template(r, t));
+    }
+    r.refuse_if(lifecycle.is_some(), "lifecycle", "all tasks of a group start together");
+    r.refuse_if(!artifacts.is_empty(), "artifact", "put the file on the node, or let the task fetch it");
+    r.refuse_if(vault.is_some(), "vault", "");
+    r.refuse_if(consul.is_some(), "consul", "");
+    r.refuse_if(dispatch_payload.is_some(), "dispatch_payload", "");
+    r.refuse_if(!volume_mounts.is_empty(), "volume_mount", "");
+    r.refuse_if(csi_plugin_config.is_some(), "csi_plugin", "");
+    r.refuse_if(*leader, "leader", "the group ends when all its tasks have ended; remove it");
+    r.refuse_if(*shutdown_delay != Nanos::ZERO, "shutdown_delay", "set it to 0 or remove it");
+    r.refuse_if(!kind.is_empty(), "kind", "");
+    r.refuse_if(!scaling_policies.is_empty(), "scaling", "set cpu and memory");
+    r.refuse_if(!secrets.is_empty(), "secret", "");
+    r.refuse_if(identity.is_some() || !identities.is_empty(), "identity", "");
+    r.refuse_if(!actions.is_empty(), "action", "");
+    r.refuse_if(schedule.is_some(), "schedule", "");
+}
+
+/// The keys of a driver that floe ships; placement explains why another driver has no node.
+fn driver_config(r: &mut Report, driver: &str, config: &BTreeMap<String, Value>) {
+    for (key, value) in config.iter().filter(|(_, v)| !v.is_null()) {
+        match (driver, key.as_str()) {
+            ("exec" | "raw_exec", "command" | "args" | "work_dir") => {}
+            ("exec", "pid_mode" | "ipc_mode") => {
+                r.refuse_if(value != "private", key, "each task has its own; set it to \"private\" or remove it");
+            }
+            ("exec", "cap_add" | "cap_drop") => r.refuse_if(true, key, "tasks run without capabilities; remove it"),
+            ("exec" | "raw_exec", _) => r.refuse_if(true, &quoted_key(key), "remove it"),
+            _ => {}
+        }
+    }
+}
+
+/// A key as it is when it is a plain word, otherwise in quotes.
+fn quoted_key(key: &str) -> String {
+    let plain = key.len() <= 32 && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if plain { key.to_owned() } else { quoted(key) }
+}
+
+fn resources(r: &mut Report, resources: &Resources) {
+    let Resources { cpu: _, memory_mb: _, memory_max_mb: _, cores, disk_mb, networks, devices, numa, secrets_mb, iops } = resources;
+    let is_set = |n: &Option<i64>| n.is_some_and(|n| n != 0);
+    r.refuse_if(is_set(cores), "cores", "use cpu");
+    r.refuse_if(is_set(disk_mb), "disk", "use the group's ephemeral_disk");
+    r.refuse_if(!networks.is_empty(), "network", "put it into the group");
+    for (i, d) in devices.iter().enumerate() {
+        r.refuse_if(true, &labelled("device", &d.name, i), "");
+    }
+    r.refuse_if(numa.is_some(), "numa", "");
+    r.refuse_if(is_set(secrets_mb), "secrets", "remove it");
+    r.refuse_if(is_set(iops), "iops", "remove it");
+}
+
+fn logs(r: &mut Report, logs: &LogConfig) {
+    let LogConfig { max_files: _, max_file_size_mb: _, disabled: _, enabled } = logs;
+    r.refuse_if(enabled.is_some(), "enabled", "use disabled");
+}
+
+/// What a template may read today does not change while its task runs, so the rules for changes hold without an action.
+fn template(r: &mut Report, t: &Template) {
+    let Template {
+        // Acted on.
+        dest_path: _,
+        embedded_tmpl: _,
+        perms: _,
+        uid: _,
+        gid: _,
+        left_delim: _,
+        right_delim: _,
+        envvars: _,
+        // Nothing changes, so these never come to act.
+        change_signal: _,
+        once: _,
+        splay: _,
+        wait: _,
+        // Looked at.
+        source_path,
+        change_mode,
+        change_script,
+        vault_grace,
+        err_missing_key,
+    } = t;
+    r.refuse_if(!source_path.is_empty(), "source", "write the text into data");
+    let script = *change_mode == Some(ChangeMode::Script) || change_script.is_some();
+    r.refuse_if(script, "change_script", "use change_mode \"restart\", \"signal\" or \"noop\"");
+    r.refuse_if(*err_missing_key == Some(true), "error_on_missing_key", "set it to false or remove it");
+    r.refuse_if(vault_grace.is_some_and(|g| g != Nanos::ZERO), "vault_grace", "remove it");
+}
