@@ -1,1 +1,24 @@
-//! The leader's loops as steps: broker, blocked evaluations, heartbeats, garbage. Pure.
+//! The leader's loops as steps.
+//!
+//! Each part here is a value with methods that take what happened and the present time, and return what to do. The server owns one of
+//! each on the leader, feeds it the effects of applied entries and the ticks of a clock, and does what it says. Nothing here waits,
+//! reads a clock or touches the network, so a whole leader's day is tested in milliseconds.
+//!
+//! | part | in | out |
+//! |---|---|---|
+//! | [`broker::Broker`] | evaluations, acks, nacks, time | the next evaluation for a worker, one per job at a time |
+//! | [`blocked::Blocked`] | evaluations that found no room, changes of capacity | evaluations to look at again |
+//! | [`heartbeat::Heartbeats`] | heartbeats, time | nodes that were silent too long |
+//! | [`deadline::expired`] | a view, time | deployments that made no progress |
+//! | [`garbage::collect`] | a view, time | what is over and old |
+#![forbid(unsafe_code)]
+
+pub mod blocked;
+pub mod broker;
+pub mod deadline;
+pub mod garbage;
+pub mod heartbeat;
+
+pub use blocked::Blocked;
+pub use broker::{Broker, Delivery};
+pub use heartbeat::Heartbeats;
