@@ -5,10 +5,12 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use rnix::ast::{self, BinOpKind, HasEntry, InterpolPart, LiteralKind, UnaryOpKind};
+use rnix::{NodeOrToken, SyntaxKind};
 use rowan::ast::AstNode;
 
 use super::ast::{BinaryOp, Expr, ExprId, Key, Lambda, Param, Part, Pattern, Program, Span, Symbol};
 use super::bindings::SetBuilder;
+use super::strings::{self, Piece};
 use super::{Unit, nearest};
 use crate::error::{ErrorKind, Failure, Fallible};
 use crate::limits::MAX_EXPRESSION_DEPTH;
@@ -161,21 +163,25 @@ impl<'a> Lowering<'a> {
     }
 
     fn string(&mut self, string: &ast::Str) -> Fallible<Expr> {
-        let mut parts = Vec::new();
-        for part in string.normalized_parts() {
-            match part {
-                InterpolPart::Literal(text) if text.is_empty() => {}
-                InterpolPart::Literal(text) => parts.push(Part::Text(text.into())),
-                InterpolPart::Interpolation(inner) => {
-                    parts.push(Part::Expr(self.required(inner.expr(), inner.syntax())?));
+        let mut is_indented = false;
+        let mut raw = Vec::new();
+        for child in string.syntax().children_with_tokens() {
+            match child {
+                NodeOrToken::Token(token) if token.kind() == SyntaxKind::TOKEN_STRING_START => {
+                    is_indented = token.text() == "''";
+                }
+                NodeOrToken::Token(token) if token.kind() == SyntaxKind::TOKEN_STRING_CONTENT => {
+                    raw.push(Piece::Text(token.text().to_owned()));
+                }
+                NodeOrToken::Token(_) => {}
+                NodeOrToken::Node(node) => {
+                    let inner = self.present(ast::Interpol::cast(node), string.syntax())?;
+                    raw.push(Piece::Interpolation(self.required(inner.expr(), inner.syntax())?));
                 }
             }
         }
-        Ok(match parts.as_slice() {
-            [] => Expr::Const(Value::Str("".into())),
-            [Part::Text(text)] => Expr::Const(Value::Str(Rc::clone(text))),
-            _ => Expr::Interpolation(parts.into()),
-        })
+        let pieces = if is_indented { strings::indented(raw) } else { strings::plain(raw) };
+        Ok(constant_or_parts(pieces))
     }
 
     fn path(&mut self, parts: &[InterpolPart<ast::PathContent>]) -> Fallible<Expr> {
@@ -402,6 +408,31 @@ impl<'a> Lowering<'a> {
         let left = self.required(binary.lhs(), node)?;
         Ok(Expr::Binary(operator, left, self.required(binary.rhs(), node)?))
     }
+}
+
+/// A string without interpolations is a constant.
+fn constant_or_parts(pieces: Vec<Piece<ExprId>>) -> Expr {
+    let mut parts: Vec<Part> = Vec::new();
+    let mut text = String::new();
+    let flush = |text: &mut String, parts: &mut Vec<Part>| {
+        if !text.is_empty() {
+            parts.push(Part::Text(std::mem::take(text).into()));
+        }
+    };
+    for piece in pieces {
+        match piece {
+            Piece::Text(piece) => text.push_str(&piece),
+            Piece::Interpolation(expr) => {
+                flush(&mut text, &mut parts);
+                parts.push(Part::Expr(expr));
+            }
+        }
+    }
+    if parts.is_empty() {
+        return Expr::Const(Value::Str(text.into()));
+    }
+    flush(&mut text, &mut parts);
+    Expr::Interpolation(parts.into())
 }
 
 fn refused(what: &str) -> Expr {

@@ -7,6 +7,7 @@ mod lower;
 mod names;
 mod problem;
 mod scan;
+mod strings;
 
 pub(crate) use ast::{BinaryOp, BindValue, Bindings, Expr, ExprId, Key, Lambda, Param, Part, Pattern, Program, Span, Symbol};
 pub(crate) use lower::Lowering;
