@@ -1,0 +1,270 @@
+//! A task's cgroup: create it, put a process in, kill all that is in it, remove it. Works on v1, hybrid and v2 machines.
+//!
+//! Written here and not left to libcontainer because a cgroup outlives its shim when the shim is killed: another process must be able
+//! to count, kill and remove what is in it, and `raw_exec` tasks need one without a container.
+
+mod layout;
+mod limits;
+mod stats;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+pub use layout::{Layout, NEEDED_CONTROLLERS, Tree};
+pub use stats::TaskStats;
+
+use crate::error::{Doing, SystemError};
+use crate::spec::Resources;
+
+/// How long killed processes may take to disappear before a clean-up gives up: a process in an uninterruptible system call cannot be killed.
+pub(crate) const KILL_TIMEOUT: Duration = Duration::from_secs(20);
+/// Pause between looks at a cgroup whose processes are ending: v1 has no event that tells when the last one is gone.
+const KILL_POLL: Duration = Duration::from_millis(2);
+
+/// One cgroup: the same relative path in every tree of the machine.
+#[derive(Debug, Clone)]
+pub struct Cgroup {
+    layout: Layout,
+    path: PathBuf,
+}
+
+impl Cgroup {
+    /// Names a cgroup; nothing is created. `path` is relative to the trees' roots.
+    ///
+    /// # Errors
+    /// When this machine's cgroup trees cannot be found.
+    pub fn new(path: impl Into<PathBuf>) -> Result<Self, SystemError> {
+        Ok(Self { layout: Layout::detect()?, path: path.into() })
+    }
+
+    /// The machine's trees.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The path in every tree.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn dirs(&self) -> impl Iterator<Item = PathBuf> {
+        self.layout.roots().into_iter().map(|root| root.join(&self.path))
+    }
+
+    /// The directory of a v1 controller, or the v2 directory.
+    pub(crate) fn dir(&self, controller: &str) -> Option<PathBuf> {
+        match &self.layout {
+            Layout::V2 { root } => Some(root.join(&self.path)),
+            Layout::V1 { .. } => self.layout.v1_root(controller).map(|root| root.join(&self.path)),
+        }
+    }
+
+    /// Creates the cgroup in the trees of the controllers that matter.
+    pub(crate) fn create(&self) -> Result<(), SystemError> {
+        match &self.layout {
+            Layout::V2 { root } => create_v2(root, &self.path),
+            Layout::V1 { .. } => {
+                for dir in self.tracked_v1_dirs() {
+                    fs::create_dir_all(&dir).doing(|| format!("create cgroup {}", dir.display()))?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The v1 trees that a plain process joins: those that count, limit or freeze. The others stay the parent's.
+    fn tracked_v1_dirs(&self) -> Vec<PathBuf> {
+        let mut dirs: Vec<PathBuf> =
+            ["cpu", "cpuacct", "memory", "pids", "freezer"].iter().filter_map(|controller| self.dir(controller)).collect();
+        dirs.dedup();
+        dirs
+    }
+
+    /// Writes the limits.
+    pub(crate) fn limit(&self, resources: &Resources) -> Result<(), SystemError> {
+        let settings = match self.layout {
+            Layout::V2 { .. } => limits::v2(resources),
+            Layout::V1 { .. } => limits::v1(resources),
+        };
+        for setting in settings {
+            let Some(dir) = self.dir(setting.controller) else {
+                return Err(missing_controller(setting.controller));
+            };
+            let file = dir.join(setting.file);
+            match fs::write(&file, &setting.value) {
+                Err(error) if setting.required => {
+                    return Err(SystemError::new(
+                        format!("write {} to {} (is the {} controller enabled?)", setting.value, file.display(), setting.controller),
+                        error,
+                    ));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves a process in. Its later children follow.
+    pub(crate) fn join(&self, pid: u32) -> Result<(), SystemError> {
+        let dirs = match &self.layout {
+            Layout::V2 { root } => vec![root.join(&self.path)],
+            Layout::V1 { .. } => self.tracked_v1_dirs(),
+        };
+        dirs.iter().try_for_each(|dir| write_procs(dir, pid))
+    }
+
+    /// Moves a process into the trees by which a service manager finds the processes of a unit, so that stopping the agent's unit does
+    /// not end it.
+    pub(crate) fn join_tracking(&self, pid: u32) -> Result<(), SystemError> {
+        match &self.layout {
+            Layout::V2 { root } => {
+                create_v2(root, &self.path)?;
+                write_procs(&root.join(&self.path), pid)
+            }
+            Layout::V1 { trees } => trees.iter().filter(|tree| tree.controllers.is_empty()).try_for_each(|tree| {
+                let dir = tree.root.join(&self.path);
+                fs::create_dir_all(&dir).doing(|| format!("create cgroup {}", dir.display()))?;
+                write_procs(&dir, pid)
+            }),
+        }
+    }
+
+    /// Every process in the cgroup and the cgroups below it.
+    pub fn processes(&self) -> Vec<i32> {
+        let mut pids = Vec::new();
+        for dir in self.dirs() {
+            collect_processes(&dir, &mut pids);
+        }
+        pids.sort_unstable();
+        pids.dedup();
+        pids
+    }
+
+    /// Sends SIGKILL to everything in the cgroup, once. Returns whether something was there.
+    pub(crate) fn kill_once(&self) -> bool {
+        if let Layout::V2 { root } = &self.layout {
+            let dir = root.join(&self.path);
+            let pids = self.processes();
+            if !pids.is_empty() && fs::write(dir.join("cgroup.kill"), "1").is_err() {
+                pids.iter().for_each(|pid| kill_pid(*pid));
+            }
+            return !pids.is_empty();
+        }
+        // Frozen processes cannot fork away from the list that is being worked through.
+        let freezer = self.dir("freezer").map(|dir| dir.join("freezer.state"));
+        let set_state = |state: &str| freezer.as_ref().is_some_and(|file| fs::write(file, state).is_ok());
+        set_state("FROZEN");
+        let pids = self.processes();
+        pids.iter().for_each(|pid| kill_pid(*pid));
+        set_state("THAWED");
+        !pids.is_empty()
+    }
+
+    /// Kills until nothing is left; `reap` is called between two looks, for a caller that is the parent.
+    ///
+    /// # Errors
+    /// When processes are still there after [`KILL_TIMEOUT`].
+    pub(crate) fn kill_all(&self, mut reap: impl FnMut()) -> Result<(), SystemError> {
+        let deadline = Instant::now() + KILL_TIMEOUT;
+        while self.kill_once() {
+            reap();
+            if Instant::now() >= deadline {
+                let left = self.processes();
+                return Err(SystemError::new(
+                    format!(
+                        "kill processes {left:?} of cgroup {}: they hang in the kernel (look at their state with ps)",
+                        self.path.display()
+                    ),
+                    io::Error::from(io::ErrorKind::TimedOut),
+                ));
+            }
+            std::thread::sleep(KILL_POLL);
+        }
+        reap();
+        Ok(())
+    }
+
+    /// Removes the cgroup from every tree; not being there is success.
+    ///
+    /// # Errors
+    /// When processes are still in it.
+    pub fn remove(&self) -> Result<(), SystemError> {
+        let deadline = Instant::now() + KILL_TIMEOUT;
+        for dir in self.dirs() {
+            // The kernel answers EBUSY for a moment after the last process is gone.
+            while let Err(error) = remove_tree(&dir) {
+                if error.raw_os_error() != Some(libc::EBUSY) || Instant::now() >= deadline {
+                    return Err(SystemError::new(format!("remove cgroup {}", dir.display()), error));
+                }
+                std::thread::sleep(KILL_POLL);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the cgroup exists in any tree.
+    pub fn exists(&self) -> bool {
+        self.dirs().any(|dir| dir.exists())
+    }
+}
+
+fn missing_controller(controller: &str) -> SystemError {
+    SystemError::new(
+        format!("find the cgroup controller {controller}: enable it in the kernel's command line"),
+        io::Error::from(io::ErrorKind::NotFound),
+    )
+}
+
+fn write_procs(dir: &Path, pid: u32) -> Result<(), SystemError> {
+    let file = dir.join("cgroup.procs");
+    fs::write(&file, pid.to_string()).doing(|| format!("move process {pid} into {}", file.display()))
+}
+
+/// Creates every level and hands the controllers down to the leaf. A controller that cannot be handed down shows when a limit is written.
+fn create_v2(root: &Path, path: &Path) -> Result<(), SystemError> {
+    let mut dir = root.to_owned();
+    for part in path {
+        for controller in NEEDED_CONTROLLERS.iter().chain(&["io", "cpuset"]) {
+            drop(fs::write(dir.join("cgroup.subtree_control"), format!("+{controller}")));
+        }
+        dir.push(part);
+        match fs::create_dir(&dir) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            result => result.doing(|| format!("create cgroup {}", dir.display()))?,
+        }
+    }
+    Ok(())
+}
+
+fn kill_pid(pid: i32) {
+    // A pid of 0 means a process of another pid namespace, and kill(0) would be our own group.
+    if pid > 0 {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+}
+
+fn collect_processes(dir: &Path, pids: &mut Vec<i32>) {
+    let text = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+    pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
+    for child in child_dirs(dir) {
+        collect_processes(&child, pids);
+    }
+}
+
+fn child_dirs(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+    entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+}
+
+fn remove_tree(dir: &Path) -> io::Result<()> {
+    child_dirs(dir).iter().try_for_each(|child| remove_tree(child))?;
+    match fs::remove_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}

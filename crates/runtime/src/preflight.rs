@@ -1,0 +1,101 @@
+//! What this machine lacks to run tasks, found out before the first task fails.
+
+use std::fs;
+
+use crate::cgroup::Layout;
+
+/// Mounts by descriptor with attributes, which both this crate and libcontainer use, came with this kernel.
+const OLDEST_KERNEL: (u32, u32) = (5, 12);
+
+/// Something that is missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What is missing.
+    pub what: String,
+    /// What to do about it.
+    pub how_to_fix: String,
+}
+
+/// Everything that is missing; empty when tasks can run.
+pub fn preflight() -> Vec<Problem> {
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let user_namespaces = fs::read_to_string("/proc/sys/user/max_user_namespaces").unwrap_or_default();
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    [root(nix::unistd::geteuid().is_root()), old_kernel(&kernel), cgroups(), no_user_namespaces(&user_namespaces), no_seccomp(&status)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn problem(what: impl Into<String>, how_to_fix: impl Into<String>) -> Option<Problem> {
+    Some(Problem { what: what.into(), how_to_fix: how_to_fix.into() })
+}
+
+fn root(is_root: bool) -> Option<Problem> {
+    if is_root {
+        return None;
+    }
+    problem("the agent does not run as root", "run a client agent as root; its tasks do not (each gets a user namespace of its own)")
+}
+
+fn old_kernel(release: &str) -> Option<Problem> {
+    let mut numbers = release.split(|character: char| !character.is_ascii_digit()).map(str::parse::<u32>);
+    let version = match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
+        _ => return problem(format!("the kernel's version {:?} cannot be read", release.trim()), "mount /proc"),
+    };
+    if version >= OLDEST_KERNEL {
+        return None;
+    }
+    problem(
+        format!("kernel {} is too old for the exec driver", release.trim()),
+        format!("boot Linux {}.{} or newer", OLDEST_KERNEL.0, OLDEST_KERNEL.1),
+    )
+}
+
+fn cgroups() -> Option<Problem> {
+    const FIX: &str =
+        "boot with cgroups version 2 (systemd.unified_cgroup_hierarchy=1), and remove cgroup_disable= from the kernel's command line";
+    match Layout::detect() {
+        Err(error) => problem(crate::error::chain(&error), FIX),
+        Ok(layout) => match layout.missing_controllers().as_slice() {
+            [] => None,
+            missing => problem(format!("the cgroup controllers {} are missing", missing.join(", ")), FIX),
+        },
+    }
+}
+
+fn no_user_namespaces(limit: &str) -> Option<Problem> {
+    match limit.trim().parse::<u64>() {
+        Ok(limit) if limit > 0 => None,
+        Ok(_) => problem("user namespaces are switched off", "set sysctl user.max_user_namespaces=65536"),
+        Err(_) => problem("the kernel has no user namespaces", "boot a kernel with CONFIG_USER_NS"),
+    }
+}
+
+fn no_seccomp(status: &str) -> Option<Problem> {
+    if status.lines().any(|line| line.starts_with("Seccomp:")) {
+        return None;
+    }
+    problem("the kernel cannot filter system calls", "boot a kernel with CONFIG_SECCOMP_FILTER")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_can_run_tasks() {
+        assert_eq!(preflight(), [], "the tests of this crate need root and a machine that can run tasks");
+    }
+
+    #[test]
+    fn each_lack_is_named_with_its_cure() {
+        assert!(root(false).is_some_and(|problem| problem.how_to_fix.contains("root")));
+        assert!(old_kernel("5.11.22-generic\n").is_some() && old_kernel("5.12.0").is_none() && old_kernel("6.1.0-37-amd64").is_none());
+        assert!(old_kernel("").is_some());
+        assert!(no_user_namespaces("0\n").is_some_and(|problem| problem.how_to_fix.contains("user.max_user_namespaces")));
+        assert!(no_user_namespaces("").is_some() && no_user_namespaces("1").is_none());
+        assert!(no_seccomp("Name:\tx\n").is_some() && no_seccomp("Seccomp:\t0\n").is_none());
+    }
+}

@@ -1,0 +1,211 @@
+//! The `exec` driver: a task as an OCI configuration, and the container that libcontainer makes of it.
+
+use std::ffi::CString;
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use libcontainer::container::builder::ContainerBuilder;
+use libcontainer::syscall::syscall::SyscallType;
+use oci_spec::OciSpecError;
+use oci_spec::runtime::{
+    Capabilities, Linux, LinuxBuilder, LinuxCapabilities, LinuxCapabilitiesBuilder, LinuxDeviceCgroupBuilder, LinuxIdMapping,
+    LinuxIdMappingBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxResourcesBuilder, Mount, MountBuilder, Process,
+    ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
+};
+
+use super::init::{InitExecutor, Plan};
+use super::link::{ExecOutcome, Link};
+use super::{BUNDLE, RunningTask, STATE, StartError, rootfs};
+use crate::cgroup::Cgroup;
+use crate::command;
+use crate::error::{Doing, SystemError};
+use crate::process::ProcessId;
+use crate::seccomp;
+use crate::spec::{DEFAULT_EXEC_USER, ID_RANGE_SIZE, MAX_HOSTNAME_BYTES, TaskSpec};
+use crate::user::{self, Identity};
+
+/// Kernel interfaces that tell about the host or change it.
+const MASKED_PATHS: &[&str] = &[
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+    "/sys/fs/bpf",
+    "/sys/fs/selinux",
+    "/sys/kernel/debug",
+    "/sys/kernel/security",
+    "/sys/kernel/tracing",
+];
+/// Kernel interfaces that a task may read.
+const READ_ONLY_PATHS: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// The host name of a task's container.
+pub(super) fn hostname(spec: &TaskSpec) -> &str {
+    let name = spec.hostname.as_deref().unwrap_or(&spec.id);
+    name.get(..MAX_HOSTNAME_BYTES).unwrap_or(name)
+}
+
+/// Creates the container and starts the program in it.
+pub(super) fn start(spec: &TaskSpec, dir: &Path, cgroup: &Cgroup, stdout: OwnedFd, stderr: OwnedFd) -> Result<RunningTask, StartError> {
+    let identity = user::resolve(spec.user.as_deref().unwrap_or(DEFAULT_EXEC_USER))?;
+    if identity.uid >= ID_RANGE_SIZE || identity.gid >= ID_RANGE_SIZE {
+        return Err(StartError::IdOutOfRange { uid: identity.uid, gid: identity.gid });
+    }
+    cgroup.limit(&spec.resources)?;
+    let root = rootfs::build(spec, &identity, cgroup)?;
+    let program = command::resolve(spec, |path| rootfs::probe(&root, path))?;
+    drop(root);
+
+    let link = Link::new()?;
+    let bundle = dir.join(BUNDLE);
+    write_bundle(&bundle, &configuration(spec, &identity, cgroup)?)?;
+    let state = dir.join(STATE);
+    fs::create_dir_all(&state).doing(|| format!("create {}", state.display()))?;
+    let mut container = ContainerBuilder::new(spec.id.clone(), SyscallType::Linux)
+        .with_root_path(state)?
+        .with_stdout(stdout)
+        .with_stderr(stderr)
+        .with_executor(InitExecutor::new(plan(spec, &program, &link)?))
+        .as_init(&bundle)
+        .with_systemd(false)
+        .with_detach(true)
+        .build()?;
+    container.start()?;
+    let init = container.pid().ok_or(StartError::NoInit)?.as_raw();
+
+    let link = link.connected();
+    let task = ProcessId::of(link.program_pid()?)?;
+    match link.go()? {
+        ExecOutcome::Running => Ok(RunningTask { task, child: init, link: Some(link) }),
+        ExecOutcome::Refused(errno) => Err(StartError::Exec(command::explain_exec_failure(&spec.command, &program, errno))),
+    }
+}
+
+fn write_bundle(bundle: &Path, configuration: &Spec) -> Result<(), StartError> {
+    fs::create_dir_all(bundle).doing(|| format!("create {}", bundle.display()))?;
+    Ok(configuration.save(bundle.join("config.json"))?)
+}
+
+fn plan(spec: &TaskSpec, program: &Path, link: &Link) -> Result<Plan, StartError> {
+    let (link, failure) = link.init_ends();
+    Ok(Plan {
+        path: CString::new(program.as_os_str().as_bytes()).map_err(|_| StartError::Nul)?,
+        argv: super::argv(spec)?,
+        envp: super::envp(spec)?,
+        link,
+        failure,
+    })
+}
+
+fn configuration(spec: &TaskSpec, identity: &Identity, cgroup: &Cgroup) -> Result<Spec, StartError> {
+    let root = RootBuilder::default().path(rootfs::path()).readonly(true).build()?;
+    Ok(SpecBuilder::default()
+        .version("1.0.2")
+        .root(root)
+        .hostname(hostname(spec))
+        .mounts(mounts()?)
+        .process(process(spec, identity)?)
+        .linux(linux(spec, cgroup)?)
+        .build()?)
+}
+
+fn process(spec: &TaskSpec, identity: &Identity) -> Result<Process, StartError> {
+    let groups: Vec<u32> = identity.groups.iter().copied().filter(|group| *group < ID_RANGE_SIZE).collect();
+    let user = UserBuilder::default().uid(identity.uid).gid(identity.gid).additional_gids(groups).build()?;
+    let mut builder = ProcessBuilder::default()
+        .terminal(false)
+        .user(user)
+        .args(vec![spec.command.clone()])
+        .env(Vec::<String>::new())
+        .cwd(spec.work_dir.clone().unwrap_or_else(|| PathBuf::from("/")))
+        .capabilities(capabilities(&spec.capabilities)?);
+    if spec.no_new_privs {
+        // Absent and false are different to libcontainer: only when it is absent is the filter loaded while that is still allowed.
+        builder = builder.no_new_privileges(true);
+    }
+    Ok(builder.build()?)
+}
+
+fn capabilities(names: &[String]) -> Result<LinuxCapabilities, StartError> {
+    let set: Capabilities = names.iter().map(|name| parse_capability(name)).collect::<Result<_, _>>()?;
+    // Ambient too, because a task that is not root would lose the others at its exec.
+    Ok(LinuxCapabilitiesBuilder::default()
+        .bounding(set.clone())
+        .effective(set.clone())
+        .inheritable(set.clone())
+        .permitted(set.clone())
+        .ambient(set)
+        .build()?)
+}
+
+fn parse_capability(name: &str) -> Result<oci_spec::runtime::Capability, StartError> {
+    let upper = name.to_ascii_uppercase();
+    let full = if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") };
+    serde_json::from_value(serde_json::Value::String(full)).map_err(|_| StartError::UnknownCapability(name.to_owned()))
+}
+
+fn linux(spec: &TaskSpec, cgroup: &Cgroup) -> Result<Linux, StartError> {
+    // Device files cannot be made or opened here anyhow (user namespace, nodev mounts); on v1 the device controller says so once more.
+    let no_devices = LinuxDeviceCgroupBuilder::default().allow(false).access("rwm").build()?;
+    let owned = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect::<Vec<String>>();
+    Ok(LinuxBuilder::default()
+        .namespaces(namespaces()?)
+        .uid_mappings(id_mappings(spec)?)
+        .gid_mappings(id_mappings(spec)?)
+        .cgroups_path(Path::new("/").join(cgroup.path()))
+        .resources(LinuxResourcesBuilder::default().devices(vec![no_devices]).build()?)
+        .seccomp(seccomp::default_profile()?)
+        .masked_paths(owned(MASKED_PATHS))
+        .readonly_paths(owned(READ_ONLY_PATHS))
+        .build()?)
+}
+
+/// All but the network's, which the shim has already joined.
+fn namespaces() -> Result<Vec<LinuxNamespace>, OciSpecError> {
+    use LinuxNamespaceType::{Cgroup, Ipc, Mount, Pid, User, Uts};
+    [Mount, Pid, Ipc, Uts, Cgroup, User].into_iter().map(|kind| LinuxNamespaceBuilder::default().typ(kind).build()).collect()
+}
+
+fn id_mappings(spec: &TaskSpec) -> Result<Vec<LinuxIdMapping>, OciSpecError> {
+    Ok(vec![LinuxIdMappingBuilder::default().container_id(0u32).host_id(spec.id_range_start).size(ID_RANGE_SIZE).build()?])
+}
+
+/// The file systems that must be mounted from inside of the container's namespaces; everything else is already there.
+fn mounts() -> Result<Vec<Mount>, OciSpecError> {
+    const MOUNTS: &[(&str, &str, &[&str])] = &[
+        ("/proc", "proc", &["nosuid", "nodev", "noexec"]),
+        ("/dev", "tmpfs", &["nosuid", "noexec", "strictatime", "mode=755", "size=64k"]),
+        ("/dev/pts", "devpts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]),
+        ("/dev/shm", "tmpfs", &["nosuid", "nodev", "noexec", "mode=1777", "size=64m"]),
+        ("/dev/mqueue", "mqueue", &["nosuid", "nodev", "noexec"]),
+    ];
+    MOUNTS
+        .iter()
+        .map(|(destination, kind, options)| {
+            let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+            MountBuilder::default().destination(*destination).typ(*kind).source(*kind).options(options).build()
+        })
+        .collect()
+}
+
+/// Removes what libcontainer keeps about a container.
+pub(super) fn forget(dir: &Path) -> Result<(), SystemError> {
+    for part in [BUNDLE, STATE] {
+        let path = dir.join(part);
+        match fs::remove_dir_all(&path).doing(|| format!("remove {}", path.display())) {
+            Err(error) if !error.is_not_found() => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}

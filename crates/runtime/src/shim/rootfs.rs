@@ -1,0 +1,262 @@
+//! The file system that an `exec` task sees, built by the shim as real root in a mount namespace of its own: a small tmpfs on which
+//! the host's programs, the task's directories and the volumes are mounted.
+//!
+//! It is built before libcontainer starts because the data directory may lie below a directory that only root can enter, and because
+//! mounts made in the shim's namespace disappear with its last process, however that ends: nothing can be left on the host.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+use nix::mount::MsFlags;
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::stat::Mode;
+use nix::unistd::{Gid, Uid, fchown};
+
+use super::idmap;
+use crate::cgroup::{Cgroup, Layout};
+use crate::error::{Doing, SystemError};
+use crate::mount::{Access, DetachedTree, Root, mount_new, set_propagation};
+use crate::spec::{TaskSpec, ViewEntry};
+use crate::user::Identity;
+
+/// Where the shim mounts the task's file system, in its own mount namespace only. Every directory above must be open to all, because the
+/// container's root is nobody on the host.
+pub(super) const ROOTFS: &str = "/run/floe/rootfs";
+/// The tmpfs holds mount points and three small files; a job cannot fill it.
+const ROOTFS_OPTIONS: &str = "mode=0755,size=4m,nr_inodes=4096";
+
+/// Builds the file system at [`ROOTFS`].
+pub(super) fn build(spec: &TaskSpec, identity: &Identity, cgroup: &Cgroup) -> Result<Root, SystemError> {
+    enter_mount_namespace()?;
+    let target = Path::new(ROOTFS);
+    mount_new("tmpfs", target, MsFlags::MS_NOSUID | MsFlags::MS_NODEV, ROOTFS_OPTIONS)?;
+    let builder = Builder { root: Root::open(target)?, spec, identity, user_namespace: idmap::user_namespace(spec.id_range_start)? };
+    for dir in ["proc", "sys", "dev", "etc", "run", "var", "var/tmp"] {
+        builder.root.directory(&Path::new("/").join(dir))?;
+    }
+    builder.host_view()?;
+    builder.generated_files()?;
+    builder.task_dirs()?;
+    builder.binds()?;
+    mount_sysfs()?;
+    mount_cgroup_view(cgroup)?;
+    // What is mounted on the host from now on does not appear in the task.
+    set_propagation(target, MsFlags::MS_PRIVATE)?;
+    Ok(builder.root)
+}
+
+/// Own mount namespace. Slave: an unmount on the host still reaches the shim, so it does not keep file systems busy.
+fn enter_mount_namespace() -> Result<(), SystemError> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(0o755).create(ROOTFS).doing(|| format!("create {ROOTFS}"))?;
+    unshare(CloneFlags::CLONE_NEWNS).doing(|| "create a mount namespace")?;
+    set_propagation(Path::new("/"), MsFlags::MS_SLAVE)
+}
+
+struct Builder<'a> {
+    root: Root,
+    spec: &'a TaskSpec,
+    identity: &'a Identity,
+    user_namespace: OwnedFd,
+}
+
+impl Builder<'_> {
+    /// Directories first, so that a symbolic link can be kept as a link when what it points to is in view.
+    fn host_view(&self) -> Result<(), SystemError> {
+        let mut links = Vec::new();
+        for entry in &self.spec.host_view {
+            match fs::symlink_metadata(&entry.host) {
+                Err(_) => {}
+                Ok(metadata) if metadata.is_symlink() => links.push(entry),
+                Ok(_) => self.view(&entry.host, &entry.container)?,
+            }
+        }
+        links.into_iter().try_for_each(|entry| self.view_link(entry))
+    }
+
+    fn view_link(&self, entry: &ViewEntry) -> Result<(), SystemError> {
+        // A dangling link on the host is as good as a missing entry.
+        let Ok(target) = fs::canonicalize(&entry.host) else { return Ok(()) };
+        if self.root.find(&target).is_err() {
+            return self.view(&target, &entry.container);
+        }
+        if let (Some(parent), Some(name)) = (entry.container.parent(), entry.container.file_name()) {
+            let parent = self.root.directory(parent)?;
+            let what = || format!("link {} in the task's file system", entry.container.display());
+            match nix::unistd::symlinkat(&target, parent.as_fd(), name) {
+                Err(nix::Error::EEXIST) => Ok(()),
+                result => result.doing(what),
+            }?;
+        }
+        Ok(())
+    }
+
+    fn view(&self, host: &Path, container: &Path) -> Result<(), SystemError> {
+        let tree = DetachedTree::clone_of(host)?;
+        tree.restrict(Access::READ_ONLY)?;
+        self.attach(tree, host, container)
+    }
+
+    fn attach(&self, tree: DetachedTree, host: &Path, container: &Path) -> Result<(), SystemError> {
+        let target = if host.is_dir() { self.root.directory(container)? } else { self.root.file(container)? };
+        tree.attach(target.as_fd())
+    }
+
+    fn generated_files(&self) -> Result<(), SystemError> {
+        let files = [("resolv.conf", self.spec.resolv_conf.as_deref()), ("hosts", self.spec.hosts.as_deref())];
+        for (name, content) in files {
+            let container = Path::new("/etc").join(name);
+            match content {
+                Some(content) => {
+                    let path = Path::new(ROOTFS).join("etc").join(name);
+                    fs::write(&path, content).doing(|| format!("write {} for the task", container.display()))?;
+                }
+                None => self.view_link(&ViewEntry { host: container.clone(), container })?,
+            }
+        }
+        let hostname = format!("{}\n", super::container::hostname(self.spec));
+        fs::write(Path::new(ROOTFS).join("etc/hostname"), hostname).doing(|| "write /etc/hostname for the task")?;
+        // /var/tmp is where some programs put files that /tmp is too small for; here both are the task's own directory.
+        let var_tmp = Path::new(ROOTFS).join("var/tmp");
+        fs::remove_dir(&var_tmp).and_then(|()| symlink("/tmp", &var_tmp)).doing(|| "link /var/tmp for the task")
+    }
+
+    fn task_dirs(&self) -> Result<(), SystemError> {
+        let dirs = &self.spec.dirs;
+        self.shared_dir(&dirs.alloc)?;
+        self.own_dir(&dirs.local, "/local", Access::READ_WRITE)?;
+        self.own_dir(&dirs.secrets, "/secrets", Access::READ_WRITE_NO_EXEC)?;
+        self.own_dir(&dirs.tmp, "/tmp", Access::READ_WRITE)
+    }
+
+    /// A directory of this task alone: it belongs to the task's user.
+    fn own_dir(&self, host: &Path, container: &str, access: Access) -> Result<(), SystemError> {
+        let mapped = self.writable(host, Path::new(container), access)?;
+        let shift = if mapped { 0 } else { self.spec.id_range_start };
+        let dir = open_dir(host)?;
+        let (uid, gid) = (Uid::from_raw(self.identity.uid + shift), Gid::from_raw(self.identity.gid + shift));
+        fchown(dir.as_fd(), Some(uid), Some(gid)).doing(|| format!("give {} to the task's user", host.display()))
+    }
+
+    /// The directory that all tasks of the allocation share, whoever they run as. Nobody else on the host can reach it, because the
+    /// allocation's own directory is closed. Its logs are for reading only: a task must not rewrite what the shim appends to.
+    fn shared_dir(&self, host: &Path) -> Result<(), SystemError> {
+        self.writable(host, Path::new("/alloc"), Access::READ_WRITE)?;
+        for name in ["", "data", "tmp"] {
+            match open_dir(&host.join(name)) {
+                Ok(dir) => File::from(dir)
+                    .set_permissions(Permissions::from_mode(0o777))
+                    .doing(|| format!("open {} to all tasks", host.join(name).display()))?,
+                Err(error) if !name.is_empty() && error.is_not_found() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        match self.spec.logs.dir.strip_prefix(host) {
+            Ok(inside) if !inside.as_os_str().is_empty() && !self.spec.logs.disabled => {
+                self.view(&self.spec.logs.dir, &Path::new("/alloc").join(inside))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn binds(&self) -> Result<(), SystemError> {
+        for bind in &self.spec.binds {
+            let access = if bind.read_only { Access::READ_ONLY } else { Access::READ_WRITE };
+            let source = fs::canonicalize(&bind.source)
+                .doing(|| format!("find {} to mount it at {}", bind.source.display(), bind.destination.display()))?;
+            self.prepare_inside_task_dirs(&bind.destination, source.is_dir())?;
+            self.writable(&source, &bind.destination, access)?;
+        }
+        Ok(())
+    }
+
+    /// A mount point below a task's directory is made in the directory itself: through the id map the shim's root does not exist and may
+    /// not own files. The directory is the root of the look-up, so a link that a task left there leads nowhere else.
+    fn prepare_inside_task_dirs(&self, destination: &Path, is_dir: bool) -> Result<(), SystemError> {
+        let dirs = &self.spec.dirs;
+        for (host, container) in [(&dirs.alloc, "/alloc"), (&dirs.local, "/local"), (&dirs.secrets, "/secrets"), (&dirs.tmp, "/tmp")] {
+            match destination.strip_prefix(container) {
+                Ok(inside) if !inside.as_os_str().is_empty() => {
+                    let root = Root::open(host)?;
+                    drop(if is_dir { root.directory(inside)? } else { root.file(inside)? });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Mounts through the id map where the file system can do that. Tells whether it could.
+    fn writable(&self, host: &Path, container: &Path, access: Access) -> Result<bool, SystemError> {
+        let tree = DetachedTree::clone_of(host)?;
+        tree.restrict(access)?;
+        let mapped = tree.map_ids(self.user_namespace.as_fd())?;
+        self.attach(tree, host, container)?;
+        Ok(mapped)
+    }
+}
+
+/// Opens a directory that a task may have replaced by something else, without following links.
+fn open_dir(path: &Path) -> Result<OwnedFd, SystemError> {
+    nix::fcntl::open(path, OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())
+        .doing(|| format!("open directory {}", path.display()))
+}
+
+/// sysfs shows the devices of the network namespace in which it is mounted, which is the task's: the shim is already in it. Only that
+/// namespace's owner may mount it, so it cannot be done from inside of the container.
+fn mount_sysfs() -> Result<(), SystemError> {
+    let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount_new("sysfs", &Path::new(ROOTFS).join("sys"), flags, "")
+}
+
+/// Programs size themselves by the limits they read in `/sys/fs/cgroup`: show them the task's own cgroup, read-only.
+fn mount_cgroup_view(cgroup: &Cgroup) -> Result<(), SystemError> {
+    let target = Path::new("/sys/fs/cgroup");
+    let root = Root::open(Path::new(ROOTFS))?;
+    // Some kernels have no cgroup directory in sysfs.
+    let Ok(place) = root.find(target) else { return Ok(()) };
+    match cgroup.layout() {
+        Layout::V2 { root: tree } => {
+            let view = DetachedTree::clone_of(&tree.join(cgroup.path()))?;
+            view.restrict(Access::READ_ONLY)?;
+            view.attach(place.as_fd())
+        }
+        Layout::V1 { trees } => {
+            mount_new(
+                "tmpfs",
+                &Path::new(ROOTFS).join("sys/fs/cgroup"),
+                MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC,
+                "mode=0755,size=64k",
+            )?;
+            for tree in trees {
+                let own = tree.root.join(cgroup.path());
+                if !tree.controllers.is_empty() && own.is_dir() {
+                    let name = tree.root.file_name().unwrap_or(OsStr::new("cgroup"));
+                    let view = DetachedTree::clone_of(&own)?;
+                    view.restrict(Access::READ_ONLY)?;
+                    view.attach(root.directory(&target.join(name))?.as_fd())?;
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Where a command may be: decided by `command::candidates`, looked up here inside the task's own file system.
+pub(super) fn probe(root: &Root, path: &Path) -> io::Result<Option<fs::Metadata>> {
+    match root.find(path) {
+        Ok(fd) => File::from(fd).metadata().map(Some),
+        Err(nix::Error::ENOENT | nix::Error::ENOTDIR) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The rootfs path for the container's configuration.
+pub(super) fn path() -> PathBuf {
+    PathBuf::from(ROOTFS)
+}
