@@ -1,0 +1,243 @@
+//! An allocation's life as a transcript: what happened, what the machine said to do, where it stood then.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+use floe_model::{
+    AllocClientStatus, Allocation, Job, JobType, Nanos, Task, TaskGroup, Timestamp,
+    alloc::event,
+    group::{RestartMode, RestartPolicy, UpdateStrategy},
+};
+use floe_tasks::{AllocMachine, Exit, Input, Recovered, Step};
+use proptest::prelude::*;
+use std::{collections::BTreeMap, sync::Arc};
+
+fn alloc(tasks: &[&str], job_type: JobType, attempts: i64) -> Allocation {
+    let restart_policy = Some(RestartPolicy {
+        attempts: Some(attempts),
+        interval: Some(Nanos::from_secs(100)),
+        delay: Some(Nanos::from_secs(5)),
+        mode: Some(RestartMode::Fail),
+        render_templates: None,
+    });
+    let tasks = tasks
+        .iter()
+        .map(|n| Task {
+            name: (*n).to_owned(),
+            restart_policy: restart_policy.clone(),
+            kill_timeout: Some(Nanos::from_secs(3)),
+            ..Task::default()
+        })
+        .collect();
+    let update = UpdateStrategy {
+        min_healthy_time: Some(Nanos::from_secs(10)),
+        healthy_deadline: Some(Nanos::from_secs(60)),
+        ..UpdateStrategy::default()
+    };
+    let group = TaskGroup { name: "g".to_owned(), tasks, update: Some(update), ..TaskGroup::default() };
+    let job = Job { id: "j".into(), job_type, task_groups: vec![group], ..Job::default() };
+    Allocation { id: "a".into(), task_group: "g".to_owned(), job: Some(Arc::new(job)), ..Allocation::default() }
+}
+
+fn at(s: i64) -> Timestamp {
+    Timestamp(1).plus(Nanos::from_secs(s))
+}
+fn exit(code: i32, s: i64) -> Exit {
+    Exit { code, at: at(s), ..Exit::default() }
+}
+fn started(task: &str, s: i64) -> Input {
+    Input::Started { task: task.to_owned(), at: at(s) }
+}
+fn exited(task: &str, code: i32, s: i64) -> Input {
+    Input::Exited { task: task.to_owned(), exit: exit(code, s) }
+}
+fn stop() -> Input {
+    Input::Stop { reason: "the job was stopped".to_owned() }
+}
+fn start(task: &str) -> Step {
+    Step::Start(task.to_owned())
+}
+fn last_event(m: &AllocMachine, task: &str) -> String {
+    m.task_states()[task].events.last().unwrap().event_type.clone()
+}
+
+#[test]
+fn a_service_starts_runs_and_is_stopped_in_order() {
+    let mut m = AllocMachine::new(&alloc(&["t"], JobType::Service, 2), at(0));
+    assert!(m.is_preparing());
+    assert_eq!(m.status().0, AllocClientStatus::Pending);
+    assert_eq!(m.handle(Input::Prepared, at(1), 0), vec![start("t")]);
+    assert_eq!(m.handle(started("t", 2), at(2), 0), vec![Step::Report]);
+    assert_eq!(m.status().0, AllocClientStatus::Running);
+    assert_eq!(m.handle(stop(), at(3), 0), vec![Step::Signal("t".to_owned()), Step::WakeAt(at(6)), Step::Report]);
+    assert_eq!(m.handle(Input::Tick, at(6), 0), vec![Step::Kill("t".to_owned())]);
+    assert_eq!(m.handle(Input::Tick, at(7), 0), vec![], "killed once");
+    assert_eq!(m.handle(exited("t", 137, 7), at(7), 0), vec![Step::CleanUp, Step::Report]);
+    assert_eq!(m.status().0, AllocClientStatus::Complete, "what was asked to stop did not fail");
+    assert_eq!(last_event(&m, "t"), event::KILLED);
+    m.handle(Input::Cleaned, at(8), 0);
+    assert!(m.is_gone());
+}
+
+#[test]
+fn a_task_that_fails_is_restarted_and_then_given_up_with_its_siblings() {
+    let mut m = AllocMachine::new(&alloc(&["bad", "good"], JobType::Service, 1), at(0));
+    m.handle(Input::Prepared, at(0), 0);
+    m.handle(started("bad", 0), at(0), 0);
+    m.handle(started("good", 0), at(0), 0);
+    assert_eq!(m.handle(exited("bad", 1, 1), at(1), 0), vec![Step::WakeAt(at(6)), Step::Report]);
+    assert_eq!(m.status().0, AllocClientStatus::Running);
+    assert_eq!(m.handle(Input::Tick, at(6), 0), vec![start("bad")]);
+    m.handle(started("bad", 6), at(6), 0);
+    let steps = m.handle(exited("bad", 1, 7), at(7), 0);
+    assert_eq!(steps, vec![Step::Signal("good".to_owned()), Step::WakeAt(at(10)), Step::Report]);
+    assert_eq!(m.status().0, AllocClientStatus::Failed);
+    assert_eq!(m.task_states()["bad"].restarts, 1);
+    assert_eq!(last_event(&m, "good"), event::SIBLING_FAILED);
+    assert_eq!(m.handle(exited("good", 0, 8), at(8), 0), vec![Step::CleanUp, Step::Report]);
+    assert!(!m.task_states()["good"].failed);
+}
+
+#[test]
+fn a_batch_is_complete_when_its_tasks_ended_well() {
+    let mut m = AllocMachine::new(&alloc(&["a", "b"], JobType::Batch, 0), at(0));
+    m.handle(Input::Prepared, at(0), 0);
+    for t in ["a", "b"] {
+        m.handle(started(t, 0), at(0), 0);
+    }
+    assert_eq!(m.handle(exited("a", 0, 1), at(1), 0), vec![Step::Report]);
+    assert_eq!(m.handle(exited("b", 0, 2), at(2), 0), vec![Step::CleanUp, Step::Report]);
+    assert_eq!(m.status().0, AllocClientStatus::Complete);
+}
+
+#[test]
+fn what_cannot_be_prepared_fails_with_the_reason() {
+    let mut m = AllocMachine::new(&alloc(&["t"], JobType::Service, 2), at(0));
+    let steps = m.handle(Input::PrepareFailed("port 80/tcp is taken".to_owned()), at(1), 0);
+    assert_eq!(steps, vec![Step::CleanUp, Step::Report]);
+    assert_eq!(m.status(), (AllocClientStatus::Failed, "port 80/tcp is taken".to_owned()));
+    assert_eq!(m.task_states()["t"].events.last().unwrap().setup_error, "port 80/tcp is taken");
+}
+
+#[test]
+fn a_command_that_cannot_start_follows_the_policy_unless_it_never_can() {
+    let mut m = AllocMachine::new(&alloc(&["t"], JobType::Service, 5), at(0));
+    m.handle(Input::Prepared, at(0), 0);
+    let fail = |fatal| Input::StartFailed { task: "t".to_owned(), error: "no such command".to_owned(), fatal };
+    assert_eq!(m.handle(fail(false), at(0), 0), vec![Step::WakeAt(at(5)), Step::Report]);
+    m.handle(Input::Tick, at(5), 0);
+    assert_eq!(m.handle(fail(true), at(5), 0), vec![Step::CleanUp, Step::Report]);
+    assert_eq!(m.status().0, AllocClientStatus::Failed);
+}
+
+#[test]
+fn stopping_before_anything_ran_ends_at_once() {
+    let mut m = AllocMachine::new(&alloc(&["t"], JobType::Service, 2), at(0));
+    assert_eq!(m.handle(stop(), at(1), 0), vec![Step::CleanUp, Step::Report]);
+    assert_eq!(m.status().0, AllocClientStatus::Complete);
+    assert_eq!(m.handle(Input::Prepared, at(2), 0), vec![], "prepared too late starts nothing");
+}
+
+#[test]
+fn stopping_while_a_task_starts_signals_it_when_it_runs() {
+    let mut m = AllocMachine::new(&alloc(&["t"], JobType::Service, 2), at(0));
+    m.handle(Input::Prepared, at(0), 0);
+    assert_eq!(m.handle(stop(), at(1), 0), vec![Step::Signal("t".to_owned()), Step::WakeAt(at(4)), Step::Report]);
+    assert_eq!(m.handle(started("t", 2), at(2), 0), vec![Step::Signal("t".to_owned())]);
+    assert_eq!(m.handle(exited("t", 0, 3), at(3), 0), vec![Step::CleanUp, Step::Report]);
+}
+
+#[test]
+fn health_needs_all_tasks_on_end() {
+    let mut a = alloc(&["t"], JobType::Service, 2);
+    a.deployment_id = "d".into();
+    let mut m = AllocMachine::new(&a, at(0));
+    m.handle(Input::Prepared, at(0), 0);
+    assert!(m.handle(started("t", 1), at(1), 0).contains(&Step::WakeAt(at(11))));
+    m.handle(exited("t", 1, 8), at(8), 0);
+    m.handle(Input::Tick, at(13), 0);
+    m.handle(started("t", 13), at(13), 0);
+    m.handle(Input::Tick, at(22), 0);
+    assert_eq!(m.health(), None, "the wait began again");
+    m.handle(Input::Tick, at(23), 0);
+    assert_eq!(m.health().unwrap().healthy, Some(true));
+}
+
+#[test]
+fn health_is_bad_after_the_deadline() {
+    let mut a = alloc(&["t"], JobType::Service, 2);
+    a.deployment_id = "d".into();
+    let mut m = AllocMachine::new(&a, at(0));
+    assert_eq!(m.handle(Input::Tick, at(60), 0), vec![Step::Report]);
+    assert_eq!(m.health().unwrap().healthy, Some(false));
+}
+
+#[test]
+fn after_the_agents_death_what_runs_runs_on_and_what_ended_is_judged() {
+    let a = alloc(&["one", "two"], JobType::Batch, 0);
+    let mut m = AllocMachine::new(&a, at(0));
+    m.handle(Input::Prepared, at(0), 0);
+    for t in ["one", "two"] {
+        m.handle(started(t, 0), at(0), 0);
+    }
+    let recovered = BTreeMap::from([("one".to_owned(), Recovered::Running), ("two".to_owned(), Recovered::Exited(exit(0, 5)))]);
+    let (m, steps) = AllocMachine::recover(&a, &m.task_states(), recovered, at(9), 0);
+    assert_eq!(steps, vec![]);
+    assert_eq!(m.status().0, AllocClientStatus::Running);
+    assert_eq!(m.task_states()["one"].started_at, at(0), "it has been running all the time");
+    let recovered = BTreeMap::from([("one".to_owned(), Recovered::Lost("the machine was restarted".to_owned()))]);
+    let (m, steps) = AllocMachine::recover(&a, &m.task_states(), recovered, at(9), 0);
+    assert_eq!(steps, vec![Step::CleanUp]);
+    assert_eq!(m.status().0, AllocClientStatus::Failed);
+}
+
+#[test]
+fn what_was_received_but_never_prepared_is_prepared_after_the_agents_death() {
+    let a = alloc(&["t"], JobType::Service, 2);
+    let (m, steps) = AllocMachine::recover(&a, &BTreeMap::new(), BTreeMap::new(), at(9), 0);
+    assert!(m.is_preparing() && steps.is_empty());
+}
+
+proptest! {
+    /// Whatever happens in whatever order: no panic; nothing starts after the end; clean-up is asked for at most once; and once stopped,
+    /// with processes that obey a kill, it is gone.
+    #[test]
+    fn every_life_ends(inputs in proptest::collection::vec((0u8..8, 0usize..2, 0i64..20), 0..60)) {
+        let names = ["a", "b"];
+        let mut m = AllocMachine::new(&alloc(&names, JobType::Service, 2), at(0));
+        let (mut now, mut cleanups) = (0, 0);
+        let mut ended = false;
+        let mut check = |steps: Vec<Step>, ended: &mut bool| {
+            for s in steps {
+                match s {
+                    Step::CleanUp => { cleanups += 1; *ended = true; }
+                    Step::Start(_) | Step::Signal(_) | Step::Kill(_) => assert!(!*ended),
+                    _ => {}
+                }
+            }
+            assert!(cleanups <= 1);
+        };
+        for (kind, task, wait) in inputs {
+            now += wait;
+            let name = names[task].to_owned();
+            let input = match kind {
+                0 => Input::Prepared,
+                1 => Input::Started { task: name, at: at(now) },
+                2 => Input::StartFailed { task: name, error: "x".to_owned(), fatal: wait % 2 == 0 },
+                3 => Input::Exited { task: name, exit: exit(i32::from(wait % 2 == 0), now) },
+                4 => Input::PrepareFailed("x".to_owned()),
+                5 if wait > 15 => stop(),
+                _ => Input::Tick,
+            };
+            let steps = m.handle(input, at(now), 0);
+            check(steps, &mut ended);
+        }
+        let steps = m.handle(stop(), at(now), 0);
+        check(steps, &mut ended);
+        for name in names {
+            let steps = m.handle(Input::Exited { task: name.to_owned(), exit: exit(0, now) }, at(now + 10), 0);
+            check(steps, &mut ended);
+        }
+        prop_assert!(ended && m.status().0.is_terminal());
+        m.handle(Input::Cleaned, at(now), 0);
+        prop_assert!(m.is_gone());
+    }
+}
