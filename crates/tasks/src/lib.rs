@@ -8,10 +8,12 @@
 //! | [`alloc`] | the allocation: preparation, its tasks, its end, its health in a deployment |
 //! | [`task`] | one task: start, run, restart, stop |
 //! | [`restart`] | the restart policy |
+//! | [`env`] | what a task is told: variables and `${...}` |
 //! | [`events`] | the words of task events |
 #![forbid(unsafe_code)]
 
 pub mod alloc;
+pub mod env;
 pub mod events;
 pub mod restart;
 pub mod task;
