@@ -1,1 +1,41 @@
-//! The HTTP contract: routes, request and response types, a typed client.
+//! The contract over HTTP: every route, what it takes and what it answers, and a client that speaks it.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`route`] | [`route::Route`]: every action, parsed from method and escaped path; an action that is not listed does not exist |
+//! | [`query`] | the parameters that all routes share |
+//! | [`types`] | requests and responses, with the JSON names that clients know |
+//! | [`rpc`] | what nodes and servers say to each other |
+//! | [`client`] | a typed client for the command line and for tests |
+#![forbid(unsafe_code)]
+
+pub mod client;
+pub mod query;
+pub mod route;
+pub mod rpc;
+pub mod types;
+
+pub use client::{ApiClient, ApiError};
+pub use query::Query;
+pub use route::{Method, Route, RouteError};
+
+/// The port of the HTTP API.
+pub const HTTP_PORT: u16 = 4646;
+/// The port of the RPC protocol.
+pub const RPC_PORT: u16 = 4647;
+
+/// Largest body of a request in bytes.
+pub const MAX_BODY_BYTES: usize = 1 << 20;
+/// Largest body of a request that carries a job, in bytes.
+pub const MAX_JOB_BODY_BYTES: usize = 4 << 20;
+/// Largest frame of the RPC protocol in bytes.
+pub const MAX_RPC_FRAME_BYTES: usize = 8 << 20;
+
+/// The index that an answer is true at.
+pub const INDEX_HEADER: &str = "x-nomad-index";
+/// Whether the cluster has a leader.
+pub const KNOWN_LEADER_HEADER: &str = "x-nomad-knownleader";
+/// Milliseconds since this server last heard of the leader.
+pub const LAST_CONTACT_HEADER: &str = "x-nomad-lastcontact";
+/// Where the next page begins.
+pub const NEXT_TOKEN_HEADER: &str = "x-nomad-nexttoken";

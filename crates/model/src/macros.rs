@@ -1,6 +1,7 @@
 //! Macros that keep the wire types short: a struct with its JSON names, an enum with its words, an id.
 
-/// A struct of the wire: each field names its JSON key. Absent and `null` fields take their default.
+/// A struct of the wire: each field names its JSON key. Absent and `null` fields take their default. The crate that uses it needs `serde`.
+#[macro_export]
 macro_rules! wire {
     ($($(#[$m:meta])* pub struct $name:ident { $($(#[$fm:meta])* $json:literal $field:ident : $ty:ty),* $(,)? })*) => {$(
         $(#[$m])*

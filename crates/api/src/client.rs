@@ -1,0 +1,371 @@
+//! A typed client of the API.
+
+use crate::types::{
+    AgentHealth, AgentSelf, AllocStopResponse, AllocationListStub, JobDeregisterResponse, JobListStub, JobRegisterRequest, JobRegisterResponse, JobValidateRequest,
+    JobValidateResponse, NodeListStub, ServiceListStub,
+};
+use bytes::Bytes;
+use floe_model::{
+    Allocation, Deployment, Evaluation, Job, Nanos, Node, ServiceRegistration, job::JobSummary,
+};
+use futures::{Stream, StreamExt};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use reqwest::{Method, Response, StatusCode};
+use serde::{Serialize, de::DeserializeOwned};
+use std::time::Duration;
+
+/// How long a connection may take to open.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an answer may take, beyond what a blocking query waits.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+const SEGMENT: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'/').add(b'<').add(b'>').add(b'?').add(b'[').add(b']').add(b'`').add(b'{').add(b'}').add(b'+').add(b'&').add(b'=');
+
+/// A request that did not bring an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The agent cannot be reached.
+    #[error("cannot reach the agent at {address}: {cause}; is it running? (set the address with -address or FLOE_ADDR)")]
+    Unreachable {
+        /// Where it was looked for.
+        address: String,
+        /// What went wrong, in one line.
+        cause: String,
+        /// The whole story.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The agent refused.
+    #[error("{message}")]
+    Refused {
+        /// The status code.
+        status: u16,
+        /// The agent's words.
+        message: String,
+    },
+    /// The answer makes no sense.
+    #[error("read the answer of {path}: {cause}")]
+    BadAnswer {
+        /// What was asked for.
+        path: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+}
+
+impl ApiError {
+    /// True when the thing that was asked for does not exist.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, ApiError::Refused { status: 404, .. })
+    }
+}
+
+/// An answer with the index that it is true at.
+#[derive(Clone, Debug)]
+pub struct Answer<T> {
+    /// The answer.
+    pub value: T,
+    /// The index.
+    pub index: u64,
+}
+
+/// A client of one agent.
+#[derive(Clone, Debug)]
+pub struct ApiClient {
+    address: String,
+    namespace: Option<String>,
+    token: Option<String>,
+    http: reqwest::Client,
+}
+
+/// Escapes one segment of a path, or a value of a query.
+pub fn escape(segment: &str) -> String {
+    utf8_percent_encode(segment, SEGMENT).to_string()
+}
+
+impl ApiClient {
+    /// A client of the agent at `address`, for example `http://127.0.0.1:4646`.
+    ///
+    /// # Errors
+    /// When the address is no URL, or is one of a kind that is not supported yet.
+    pub fn new(address: &str, namespace: Option<String>, token: Option<String>) -> Result<Self, String> {
+        let address = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
+        if !address.starts_with("http://") {
+            return Err(format!("address {address:?}: not supported yet: anything but http://HOST:PORT"));
+        }
+        reqwest::Url::parse(&address).map_err(|e| format!("address {address:?}: {e}; write http://HOST:PORT"))?;
+        let http = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy().build().map_err(|e| format!("make an HTTP client: {e}"))?;
+        Ok(Self { address: address.trim_end_matches('/').to_owned(), namespace, token, http })
+    }
+
+    /// Where the agent is.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    async fn send(&self, method: Method, path: &str, query: &[(&str, String)], body: Option<Vec<u8>>, timeout: Option<Duration>) -> Result<Response, ApiError> {
+        let mut query: Vec<(&str, String)> = query.to_vec();
+        if let Some(namespace) = &self.namespace && !query.iter().any(|(k, _)| *k == "namespace") {
+            query.push(("namespace", namespace.clone()));
+        }
+        let mut request = self.http.request(method, format!("{}{path}", self.address)).query(&query);
+        if let Some(token) = &self.token {
+            request = request.header("x-nomad-token", token);
+        }
+        if let Some(timeout) = timeout {
+            request = request.timeout(timeout);
+        }
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body);
+        }
+        let response = request.send().await.map_err(|source| self.unreachable(source))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let message = response.text().await.unwrap_or_default();
+        let message = if message.trim().is_empty() { format!("the agent answered {status} to {path}") } else { message.trim().to_owned() };
+        Err(ApiError::Refused { status: status.as_u16(), message })
+    }
+
+    fn unreachable(&self, source: reqwest::Error) -> ApiError {
+        let mut cause: &dyn std::error::Error = &source;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        let cause = if source.is_timeout() { "no answer in time".to_owned() } else { cause.to_string() };
+        ApiError::Unreachable { address: self.address.clone(), cause, source }
+    }
+
+    /// Reads JSON at `path` (escaped by the caller).
+    ///
+    /// # Errors
+    /// When the agent is away, refuses, or answers nonsense.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> Result<Answer<T>, ApiError> {
+        let response = self.send(Method::GET, path, query, None, Some(ANSWER_TIMEOUT)).await?;
+        answer(path, response).await
+    }
+
+    /// Reads JSON at `path` once it is newer than `index`, or after `wait`.
+    ///
+    /// # Errors
+    /// As [`ApiClient::get`].
+    pub async fn get_after<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)], index: u64, wait: Nanos) -> Result<Answer<T>, ApiError> {
+        let mut query = query.to_vec();
+        query.push(("index", index.to_string()));
+        query.push(("wait", wait.to_string()));
+        let response = self.send(Method::GET, path, &query, None, Some(wait.to_std() + ANSWER_TIMEOUT)).await?;
+        answer(path, response).await
+    }
+
+    /// Writes JSON to `path`.
+    ///
+    /// # Errors
+    /// As [`ApiClient::get`].
+    pub async fn put<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)], body: &impl Serialize) -> Result<Answer<T>, ApiError> {
+        let body = serde_json::to_vec(body).map_err(|e| ApiError::BadAnswer { path: path.to_owned(), cause: e.to_string() })?;
+        let response = self.send(Method::PUT, path, query, Some(body), Some(ANSWER_TIMEOUT)).await?;
+        answer(path, response).await
+    }
+
+    /// Reads whatever stands at `path` as JSON text, for `-json` and `operator api`.
+    ///
+    /// # Errors
+    /// As [`ApiClient::get`].
+    pub async fn get_text(&self, path: &str, query: &[(&str, String)]) -> Result<String, ApiError> {
+        let response = self.send(Method::GET, path, query, None, Some(ANSWER_TIMEOUT)).await?;
+        response.text().await.map_err(|e| self.unreachable(e))
+    }
+
+    /// Registers a job.
+    ///
+    /// # Errors
+    /// As [`ApiClient::get`].
+    pub async fn register_job(&self, request: &JobRegisterRequest) -> Result<JobRegisterResponse, ApiError> {
+        Ok(self.put("/v1/jobs", &[], request).await?.value)
+    }
+
+    /// Asks whether a job would be taken.
+    ///
+    /// # Errors
+    /// As [`ApiClient::get`].
+    pub async fn validate_job(&self, job: Job) -> Result<JobValidateResponse, ApiError> {
+        Ok(self.put("/v1/validate/job", &[], &JobValidateRequest { job: Some(job) }).await?.value)
+    }
+
+    /// Stops a job.
+    ///
+    /// # Errors
+    /// As [`ApiClient::get`].
+    pub async fn stop_job(&self, id: &str, purge: bool) -> Result<JobDeregisterResponse, ApiError> {
+        let path = format!("/v1/job/{}", escape(id));
+        let response = self.send(Method::DELETE, &path, &[("purge", purge.to_string())], None, Some(ANSWER_TIMEOUT)).await?;
+        Ok(answer(&path, response).await?.value)
+    }
+
+    /// All jobs whose id begins with `prefix`.
+    ///
+    /// # Errors
+    /// As [`ApiClient::get`].
+    pub async fn jobs(&self, prefix: &str) -> Result<Vec<JobListStub>, ApiError> {
+        Ok(self.get("/v1/jobs", &[("prefix", prefix.to_owned())]).await?.value)
+    }
+
+    /// A job.
+    ///
+    /// # Errors
+    /// As [`ApiClient::get`].
+    pub async fn job(&self, id: &str) -> Result<Job, ApiError> {
+        Ok(self.get(&format!("/v1/job/{}", escape(id)), &[]).await?.value)
+    }
+
+    /// The counts of a job.
+    ///
+    /// # Errors
+    /// As [`ApiClient::get`].
+    pub async fn job_summary(&self, id: &str) -> Result<JobSummary, ApiError> {
+        Ok(self.get(&format!("/v1/job/{}/summary", escape(id)), &[]).await?.value)
+    }
+
+    /// The allocations of a job; see [`ApiClient::get_after`] for `index` and `wait`.
+    ///
+    /// # Errors
+    /// As [`ApiClient::get`].
+    pub async fn job_allocations(&self, id: &str, index: u64, wait: Nanos) -> Result<Answer<Vec<AllocationListStub>>, ApiError> {
+        let path = format!("/v1/job/{}/allocations", escape(id));
+        if index == 0 { self.get(&path, &[]).await } else { self.get_after(&path, &[], index, wait).await }
+    }
+
+    /// The evaluations of a job.
+    ///
+    /// # Errors
+    /// As [`ApiClient::get`].
+    pub async fn job_evaluations(&self, id: &str) -> Result<Vec<Evaluation>, ApiError> {
+        Ok(self.get(&format!("/v1/job/{}/evaluations", escape(id)), &[]).await?.value)
+    }
+
+    /// The newest deployment of a job.
+    ///
+    /// # Errors
+    /// As [`ApiClient::get`].
+    pub async fn job_deployment(&self, id: &str) -> Result<Option<Deployment>, ApiError> {
+        Ok(self.get(&format!("/v1/job/{}/deployment", escape(id)), &[]).await?.value)
+    }
+
+    /// An evaluation; see [`ApiClient::get_after`] for `index` and `wait`.
+    ///
+    /// # Errors
+    /// As [`ApiClient::get`].
+    pub async fn evaluation(&self, id: &str, index: u64, wait: Nanos) -> Result<Answer<Evaluation>, ApiError> {
+        let path = format!("/v1/evaluation/{}", escape(id));
+        if index == 0 { self.get(&path, &[]).await } else { self.get_after(&path, &[], index, wait).await }
+    }
+
+    /// An allocation.
+    ///
+    /// # Errors
+    /// As [`ApiClient::get`].
+    pub async fn allocation(&self, id: &str) -> Result<Allocation, ApiError> {
+        Ok(self.get(&format!("/v1/allocation/{}", escape(id)), &[]).await?.value)
+    }
+
+    /// All allocations whose id begins with `prefix`, in any namespace.
+    ///
+    /// # Errors
+    /// As [`ApiClient::get`].
+    pub async fn allocations(&self, prefix: &str) -> Result<Vec<AllocationListStub>, ApiError> {
+        Ok(self.get("/v1/allocations", &[("prefix", prefix.to_owned()), ("namespace", "*".to_owned())]).await?.value)
+    }
+
+    /// Stops an allocation; the scheduler replaces it.
+    ///
+    /// # Errors
+    /// As [`ApiClient::get`].
+    pub async fn stop_allocation(&self, id: &str) -> Result<AllocStopResponse, ApiError> {
+        Ok(self.put(&format!("/v1/allocation/{}/stop", escape(id)), &[], &serde_json::json!({})).await?.value)
+    }
+
+    /// All nodes whose id begins with `prefix`.
+    ///
+    /// # Errors
+    /// As [`ApiClient::get`].
+    pub async fn nodes(&self, prefix: &str) -> Result<Vec<NodeListStub>, ApiError> {
+        Ok(self.get("/v1/nodes", &[("prefix", prefix.to_owned()), ("resources", "true".to_owned())]).await?.value)
+    }
+
+    /// A node.
+    ///
+    /// # Errors
+    /// As [`ApiClient::get`].
+    pub async fn node(&self, id: &str) -> Result<Node, ApiError> {
+        Ok(self.get(&format!("/v1/node/{}", escape(id)), &[]).await?.value)
+    }
+
+    /// The allocations of a node.
+    ///
+    /// # Errors
+    /// As [`ApiClient::get`].
+    pub async fn node_allocations(&self, id: &str) -> Result<Vec<Allocation>, ApiError> {
+        Ok(self.get(&format!("/v1/node/{}/allocations", escape(id)), &[]).await?.value)
+    }
+
+    /// All services.
+    ///
+    /// # Errors
+    /// As [`ApiClient::get`].
+    pub async fn services(&self) -> Result<Vec<ServiceListStub>, ApiError> {
+        Ok(self.get("/v1/services", &[]).await?.value)
+    }
+
+    /// The instances of a service.
+    ///
+    /// # Errors
+    /// As [`ApiClient::get`].
+    pub async fn service(&self, name: &str) -> Result<Vec<ServiceRegistration>, ApiError> {
+        Ok(self.get(&format!("/v1/service/{}", escape(name)), &[]).await?.value)
+    }
+
+    /// What the agent says of itself.
+    ///
+    /// # Errors
+    /// As [`ApiClient::get`].
+    pub async fn agent_self(&self) -> Result<AgentSelf, ApiError> {
+        Ok(self.get("/v1/agent/self", &[]).await?.value)
+    }
+
+    /// Whether the agent is well. An agent that is not answers too.
+    ///
+    /// # Errors
+    /// When the agent is away.
+    pub async fn agent_health(&self) -> Result<AgentHealth, ApiError> {
+        match self.get("/v1/agent/health", &[]).await {
+            Ok(a) => Ok(a.value),
+            Err(ApiError::Refused { message, .. }) => {
+                serde_json::from_str(&message).map_err(|e| ApiError::BadAnswer { path: "/v1/agent/health".to_owned(), cause: e.to_string() })
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// A task's output, as it comes.
+    ///
+    /// # Errors
+    /// When the agent is away or refuses; later each piece may fail.
+    pub async fn logs(&self, alloc: &str, query: &[(&str, String)]) -> Result<impl Stream<Item = Result<Bytes, ApiError>> + use<>, ApiError> {
+        let path = format!("/v1/client/fs/logs/{}", escape(alloc));
+        let mut query = query.to_vec();
+        query.push(("plain", "true".to_owned()));
+        let response = self.send(Method::GET, &path, &query, None, None).await?;
+        Ok(response.bytes_stream().map(move |piece| piece.map_err(|e| ApiError::BadAnswer { path: path.clone(), cause: e.to_string() })))
+    }
+}
+
+async fn answer<T: DeserializeOwned>(path: &str, response: Response) -> Result<Answer<T>, ApiError> {
+    let index = response.headers().get(crate::INDEX_HEADER).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok()).unwrap_or(0);
+    let bad = |cause: String| ApiError::BadAnswer { path: path.to_owned(), cause };
+    let status = response.status();
+    let body = response.bytes().await.map_err(|e| bad(e.to_string()))?;
+    let body: &[u8] = if status == StatusCode::NO_CONTENT { b"null" } else { &body };
+    let value = serde_json::from_slice(body).map_err(|e| bad(e.to_string()))?;
+    Ok(Answer { value, index })
+}

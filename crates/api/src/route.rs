@@ -1,0 +1,233 @@
+//! Every action of the API, parsed from the method and the escaped path.
+//!
+//! Ids of jobs may hold slashes, raw or as `%2F`, so a job's path is read from its end: the last segment is the action when it is one
+//! of the known words, and everything before it is the id. (A job whose id ends in such a word is reached with `%2F` before it.)
+
+use percent_encoding::percent_decode_str;
+
+/// The methods that routes tell apart. PUT and POST are the same everywhere: real clients use either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Writes (PUT and POST).
+    Put,
+    /// Removes.
+    Delete,
+}
+
+impl Method {
+    /// The method of a request line, `None` for those that no route takes.
+    pub fn parse(name: &str) -> Option<Method> {
+        match name {
+            "GET" | "HEAD" => Some(Method::Get),
+            "PUT" | "POST" => Some(Method::Put),
+            "DELETE" => Some(Method::Delete),
+            _ => None,
+        }
+    }
+}
+
+/// An action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each variant is its path; the table in `parse` is the documentation")]
+pub enum Route {
+    Jobs,
+    RegisterJob,
+    ParseJob,
+    ValidateJob,
+    Job(String),
+    UpdateJob(String),
+    DeleteJob(String),
+    JobAllocations(String),
+    JobEvaluations(String),
+    JobDeployments(String),
+    JobDeployment(String),
+    JobSummary(String),
+    JobVersions(String),
+    JobSubmission(String),
+    JobServices(String),
+    EvaluateJob(String),
+    Allocations,
+    Allocation(String),
+    AllocationServices(String),
+    StopAllocation(String),
+    Evaluations,
+    Evaluation(String),
+    EvaluationAllocations(String),
+    Deployments,
+    Deployment(String),
+    DeploymentAllocations(String),
+    Nodes,
+    Node(String),
+    NodeAllocations(String),
+    Services,
+    Service(String),
+    ClientLogs(String),
+    StatusLeader,
+    StatusPeers,
+    Regions,
+    AgentSelf,
+    AgentMembers,
+    AgentHealth,
+    Metrics,
+}
+
+/// A path that leads nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteError {
+    /// No such path.
+    NotFound,
+    /// The path exists, but not with this method.
+    MethodNotAllowed,
+    /// Known to other servers of this API, but floe does not have it yet.
+    NotSupportedYet,
+}
+
+/// First segments (after `/v1`) of paths that exist elsewhere and not here yet, so that the answer can say so.
+const NOT_YET: &[&str] = &[
+    "acl", "event", "namespace", "namespaces", "operator", "plugin", "plugins", "quota", "quotas", "quota-usages", "recommendation",
+    "recommendations", "scaling", "search", "sentinel", "system", "validate", "var", "vars", "volume", "volumes",
+];
+/// Actions of a job that exist elsewhere and not here yet.
+const JOB_NOT_YET: &[&str] = &["plan", "periodic", "dispatch", "revert", "stable", "scale", "actions", "action"];
+
+fn decode(segment: &str) -> String {
+    percent_decode_str(segment).decode_utf8_lossy().into_owned()
+}
+
+impl Route {
+    /// The action of a request. `path` is as it came: escaped, without the query.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn parse(method: Method, path: &str) -> Result<Route, RouteError> {
+        let rest = path.strip_prefix("/v1/").ok_or(RouteError::NotFound)?;
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let (head, tail) = rest.split_once('/').map_or((rest, None), |(h, t)| (h, Some(t)));
+        match (head, tail) {
+            ("job", Some(tail)) => Self::job(method, tail),
+            (head, tail) => Self::fixed(method, head, &tail.map(|t| t.split('/').collect::<Vec<_>>()).unwrap_or_default()),
+        }
+    }
+
+    fn job(method: Method, tail: &str) -> Result<Route, RouteError> {
+        let (id, action) = tail.rsplit_once('/').unwrap_or((tail, ""));
+        let read = |route: fn(String) -> Route| only(method, Method::Get, route(decode(id)));
+        match action {
+            "allocations" => read(Route::JobAllocations),
+            "evaluations" => read(Route::JobEvaluations),
+            "deployments" => read(Route::JobDeployments),
+            "deployment" => read(Route::JobDeployment),
+            "summary" => read(Route::JobSummary),
+            "versions" => read(Route::JobVersions),
+            "submission" => read(Route::JobSubmission),
+            "services" => read(Route::JobServices),
+            "evaluate" => only(method, Method::Put, Route::EvaluateJob(decode(id))),
+            other if JOB_NOT_YET.contains(&other) => Err(RouteError::NotSupportedYet),
+            _ => Ok(match method {
+                Method::Get => Route::Job(decode(tail)),
+                Method::Put => Route::UpdateJob(decode(tail)),
+                Method::Delete => Route::DeleteJob(decode(tail)),
+            }),
+        }
+    }
+
+    fn fixed(method: Method, head: &str, tail: &[&str]) -> Result<Route, RouteError> {
+        let read = |route: Route| only(method, Method::Get, route);
+        let write = |route: Route| only(method, Method::Put, route);
+        match (head, tail) {
+            ("jobs", []) if method == Method::Put => Ok(Route::RegisterJob),
+            ("jobs", []) => read(Route::Jobs),
+            ("jobs", ["parse"]) => write(Route::ParseJob),
+            ("validate", ["job"]) => write(Route::ValidateJob),
+            ("allocations", []) => read(Route::Allocations),
+            ("allocation", [id]) => read(Route::Allocation(decode(id))),
+            ("allocation", [id, "services"]) => read(Route::AllocationServices(decode(id))),
+            ("allocation", [id, "stop"]) => write(Route::StopAllocation(decode(id))),
+            ("evaluations", []) => read(Route::Evaluations),
+            ("evaluation", [id]) => read(Route::Evaluation(decode(id))),
+            ("evaluation", [id, "allocations"]) => read(Route::EvaluationAllocations(decode(id))),
+            ("deployments", []) => read(Route::Deployments),
+            ("deployment", ["allocations", id]) => read(Route::DeploymentAllocations(decode(id))),
+            ("deployment", [id]) => read(Route::Deployment(decode(id))),
+            ("nodes", []) => read(Route::Nodes),
+            ("node", [id]) => read(Route::Node(decode(id))),
+            ("node", [id, "allocations"]) => read(Route::NodeAllocations(decode(id))),
+            ("services", []) => read(Route::Services),
+            ("service", [name]) => read(Route::Service(decode(name))),
+            ("client", ["fs", "logs", id]) => read(Route::ClientLogs(decode(id))),
+            ("status", ["leader"]) => read(Route::StatusLeader),
+            ("status", ["peers"]) => read(Route::StatusPeers),
+            ("regions", []) => read(Route::Regions),
+            ("agent", ["self"]) => read(Route::AgentSelf),
+            ("agent", ["members"]) => read(Route::AgentMembers),
+            ("agent", ["health"]) => read(Route::AgentHealth),
+            ("metrics", []) => read(Route::Metrics),
+            ("agent" | "client" | "node" | "deployment" | "allocation" | "service" | "jobs" | "evaluations", [_, ..]) => Err(RouteError::NotSupportedYet),
+            (head, _) if NOT_YET.contains(&head) => Err(RouteError::NotSupportedYet),
+            _ => Err(RouteError::NotFound),
+        }
+    }
+
+    /// The largest body that the action takes, in bytes.
+    pub fn max_body(&self) -> usize {
+        match self {
+            Route::RegisterJob | Route::UpdateJob(_) | Route::ParseJob | Route::ValidateJob => crate::MAX_JOB_BODY_BYTES,
+            _ => crate::MAX_BODY_BYTES,
+        }
+    }
+}
+
+fn only(method: Method, wanted: Method, route: Route) -> Result<Route, RouteError> {
+    if method == wanted { Ok(route) } else { Err(RouteError::MethodNotAllowed) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn get(path: &str) -> Result<Route, RouteError> {
+        Route::parse(Method::Get, path)
+    }
+
+    #[test]
+    fn ids_of_jobs_may_hold_slashes_raw_or_escaped() {
+        let id = "a/dispatch-1".to_owned();
+        assert_eq!(get("/v1/job/a/dispatch-1"), Ok(Route::Job(id.clone())));
+        assert_eq!(get("/v1/job/a%2Fdispatch-1"), Ok(Route::Job(id.clone())));
+        assert_eq!(get("/v1/job/a/dispatch-1/allocations"), Ok(Route::JobAllocations(id.clone())));
+        assert_eq!(get("/v1/job/a%2fdispatch-1/summary/"), Ok(Route::JobSummary(id)));
+        assert_eq!(get("/v1/job/x%2Fallocations"), Ok(Route::Job("x/allocations".to_owned())));
+        assert_eq!(get("/v1/job/a%20b"), Ok(Route::Job("a b".to_owned())));
+    }
+
+    #[test]
+    fn put_and_post_write_alike() {
+        for name in ["PUT", "POST"] {
+            let method = Method::parse(name).unwrap_or(Method::Get);
+            assert_eq!(Route::parse(method, "/v1/jobs"), Ok(Route::RegisterJob));
+            assert_eq!(Route::parse(method, "/v1/job/a"), Ok(Route::UpdateJob("a".to_owned())));
+        }
+        assert_eq!(Method::parse("PATCH"), None);
+    }
+
+    #[test]
+    fn what_is_not_there_says_why() {
+        assert_eq!(get("/v1/jobs/parse"), Err(RouteError::MethodNotAllowed));
+        assert_eq!(Route::parse(Method::Put, "/v1/job/a/plan"), Err(RouteError::NotSupportedYet));
+        assert_eq!(get("/v1/vars"), Err(RouteError::NotSupportedYet));
+        assert_eq!(get("/v1/nonsense"), Err(RouteError::NotFound));
+        assert_eq!(get("/"), Err(RouteError::NotFound));
+    }
+
+    proptest! {
+        #[test]
+        fn any_path_is_routed_or_refused(path in "(/v1)?(/[a-z%0-9]{0,8}){0,5}|.{0,40}") {
+            for m in [Method::Get, Method::Put, Method::Delete] {
+                let _ = Route::parse(m, &path);
+            }
+        }
+    }
+}

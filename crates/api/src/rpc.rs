@@ -1,0 +1,196 @@
+//! What nodes and servers say to each other: POST over HTTP/2 with MessagePack bodies, on the RPC port.
+//!
+//! | path | asks | answers |
+//! |---|---|---|
+//! | [`REGISTER`] | [`RegisterNode`] | [`Lease`] |
+//! | [`HEARTBEAT`] | [`Heartbeat`] | [`Lease`] |
+//! | [`REPORT`] | [`Report`] | empty |
+//! | [`DESIRED`] | [`WatchDesired`] | a stream of frames, each [`Desired`] |
+//!
+//! A frame is its length as four bytes, most significant first, and that many bytes of MessagePack; an empty frame is a sign of life.
+
+use bytes::{Buf, Bytes, BytesMut};
+use floe_model::{
+    AllocClientStatus, AllocId, Allocation, Node, NodeId, TaskState,
+    alloc::{AllocDeploymentStatus, AllocNetworkStatus},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A node makes itself known.
+pub const REGISTER: &str = "/rpc/v1/node/register";
+/// A node is alive.
+pub const HEARTBEAT: &str = "/rpc/v1/node/heartbeat";
+/// A node says what became of its allocations.
+pub const REPORT: &str = "/rpc/v1/node/report";
+/// A node asks what it should run.
+pub const DESIRED: &str = "/rpc/v1/node/desired";
+
+/// How often a server sends a sign of life on a stream, in milliseconds.
+pub const KEEPALIVE_MS: u64 = 5_000;
+
+/// See [`REGISTER`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RegisterNode {
+    /// The node.
+    pub node: Node,
+}
+
+/// How long a server considers a node alive.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Lease {
+    /// Milliseconds until the next heartbeat is due.
+    pub ttl_ms: u64,
+    /// The server does not know the node (any more): register again.
+    pub unknown: bool,
+}
+
+/// See [`HEARTBEAT`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Heartbeat {
+    /// The node.
+    pub node_id: NodeId,
+}
+
+/// See [`REPORT`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Report {
+    /// The node.
+    pub node_id: NodeId,
+    /// What became of its allocations, at most [`MAX_REPORTED`].
+    pub allocs: Vec<AllocReport>,
+}
+
+/// How many allocations one report holds.
+pub const MAX_REPORTED: usize = 256;
+
+/// What became of an allocation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AllocReport {
+    /// The allocation.
+    pub id: AllocId,
+    /// Where it stands.
+    pub client_status: AllocClientStatus,
+    /// The same in words.
+    pub client_description: String,
+    /// Where its tasks stand.
+    pub task_states: BTreeMap<String, TaskState>,
+    /// Its health within its deployment, once known.
+    pub deployment_status: Option<AllocDeploymentStatus>,
+    /// Its network, once made.
+    pub network_status: Option<AllocNetworkStatus>,
+}
+
+/// See [`DESIRED`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WatchDesired {
+    /// The node.
+    pub node_id: NodeId,
+    /// What the node holds already: the servers' index of each allocation, so that those need not be sent again.
+    pub known: BTreeMap<AllocId, u64>,
+}
+
+/// Everything that a node should have, as of an index.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Desired {
+    /// The index.
+    pub index: u64,
+    /// Every allocation of the node that the servers remember, with the index at which they last changed it. One that the node has and that
+    /// is not named here may be forgotten.
+    pub allocs: BTreeMap<AllocId, u64>,
+    /// Those that the node does not know yet, or only an older version of.
+    pub changed: Vec<Allocation>,
+}
+
+/// A message that cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// Longer than [`crate::MAX_RPC_FRAME_BYTES`].
+    #[error("rpc frame of {0} bytes is longer than the limit of {limit}", limit = crate::MAX_RPC_FRAME_BYTES)]
+    TooLong(usize),
+}
+
+/// A message as a frame.
+///
+/// # Errors
+/// When it is too long.
+pub fn frame(message: &[u8]) -> Result<Bytes, FrameError> {
+    if message.len() > crate::MAX_RPC_FRAME_BYTES {
+        return Err(FrameError::TooLong(message.len()));
+    }
+    let mut out = Vec::with_capacity(message.len() + 4);
+    out.extend(u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes());
+    out.extend(message);
+    Ok(out.into())
+}
+
+/// Takes frames out of a stream of bytes that arrive in pieces.
+#[derive(Debug, Default)]
+pub struct Deframer {
+    buffer: BytesMut,
+}
+
+impl Deframer {
+    /// More bytes arrived.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next whole frame's message.
+    ///
+    /// # Errors
+    /// When its length is beyond the limit; the stream is then of no use.
+    pub fn next_frame(&mut self) -> Result<Option<Bytes>, FrameError> {
+        let Some(head) = self.buffer.first_chunk::<4>() else { return Ok(None) };
+        let len = u32::from_be_bytes(*head) as usize;
+        if len > crate::MAX_RPC_FRAME_BYTES {
+            return Err(FrameError::TooLong(len));
+        }
+        if self.buffer.len() < len + 4 {
+            return Ok(None);
+        }
+        self.buffer.advance(4);
+        Ok(Some(self.buffer.split_to(len).freeze()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn frames_survive_any_cut(messages in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..50), 0..10), cut in 1usize..20) {
+            let stream: Vec<u8> = messages.iter().flat_map(|m| frame(m).unwrap()).collect();
+            let mut d = Deframer::default();
+            let mut got = Vec::new();
+            for piece in stream.chunks(cut) {
+                d.push(piece);
+                while let Some(m) = d.next_frame().unwrap() {
+                    got.push(m.to_vec());
+                }
+            }
+            prop_assert_eq!(got, messages);
+        }
+    }
+
+    #[test]
+    fn the_length_is_bounded_before_anything_is_kept() {
+        let mut d = Deframer::default();
+        d.push(&u32::try_from(crate::MAX_RPC_FRAME_BYTES).unwrap().to_be_bytes());
+        assert!(d.next_frame().unwrap().is_none());
+        let mut d = Deframer::default();
+        d.push(&(u32::try_from(crate::MAX_RPC_FRAME_BYTES).unwrap() + 1).to_be_bytes());
+        assert!(d.next_frame().is_err());
+        assert!(frame(&vec![0; crate::MAX_RPC_FRAME_BYTES + 1]).is_err());
+    }
+}
