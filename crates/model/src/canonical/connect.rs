@@ -42,7 +42,7 @@ fn transparent_proxy(p: &mut ConsulTransparentProxy) {
 fn sidecar_task(t: &mut SidecarTask) {
     fill_text(&mut t.driver, "docker");
     let resources = t.resources.get_or_insert_default();
-    if !resources.cores.is_some_and(|c| c > 0) {
+    if resources.cores.is_none_or(|c| c <= 0) {
         resources.cpu.get_or_insert(SIDECAR_CPU_MHZ);
     }
     resources.memory_mb.get_or_insert(SIDECAR_MEMORY_MB);

@@ -64,7 +64,7 @@ pub(super) fn group(r: &mut Report, job_type: JobType, group: &TaskGroup) {
     r.refuse_if(scaling.is_some(), "scaling", "set count");
     r.refuse_if(consul.is_some(), "consul", "services go to the cluster's own registry");
     for (i, t) in tasks.iter().enumerate() {
-        r.within(labelled("task", &t.name, i), |r| task::task(r, t));
+        r.within(labelled("task", &t.name, i), |r| task::task(r, group, t));
     }
 }
 

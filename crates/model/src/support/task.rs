@@ -2,14 +2,14 @@
 
 use super::{group::restart, service};
 use crate::{
-    Nanos, Task, Value,
+    Nanos, Task, TaskGroup, Value,
     report::{Report, labelled, quoted},
     resources::Resources,
     task::{ChangeMode, LogConfig, Template},
 };
 use std::collections::BTreeMap;
 
-pub(super) fn task(r: &mut Report, task: &Task) {
+pub(super) fn task(r: &mut Report, group: &TaskGroup, task: &Task) {
     let Task {
         // Acted on.
         name: _,
@@ -50,7 +50,9 @@ pub(super) fn task(r: &mut Report, task: &Task) {
         r.within(labelled("service", &s.name, i), |r| service::service(r, s));
     }
     amounts.iter().for_each(|a| r.within("resources", |r| resources(r, a)));
-    restart_policy.iter().for_each(|p| r.within("restart", |r| restart(r, p)));
+    // A policy that is the group's own was refused there.
+    let own = restart_policy.iter().filter(|p| group.restart_policy.as_ref() != Some(*p));
+    own.for_each(|p| r.within("restart", |r| restart(r, p)));
     log_config.iter().for_each(|l| r.within("logs", |r| logs(r, l)));
     for (i, t) in templates.iter().enumerate() {
         r.within(labelled("template", &t.dest_path, i), |r| template(r, t));

@@ -63,10 +63,9 @@ fn ports(report: &mut Report, n: &NetworkResource) {
     for (i, (p, is_fixed)) in fixed.chain(n.dynamic_ports.iter().map(|p| (p, false))).enumerate() {
         report.within(labelled("port", &p.label, i), |r| {
             port(r, p, is_fixed);
-            if is_fixed && !p.ignore_collision {
-                if let Some(other) = held.insert((&p.host_network, p.value), &p.label) {
-                    r.say(format_args!("static port {} is also port {}; choose another", p.value, quoted(other)));
-                }
+            let is_exclusive = is_fixed && !p.ignore_collision;
+            if let Some(other) = is_exclusive.then(|| held.insert((&p.host_network, p.value), &p.label)).flatten() {
+                r.say(format_args!("static port {} is also port {}; choose another", p.value, quoted(other)));
             }
         });
     }

@@ -59,7 +59,9 @@ pub(super) fn task(report: &mut Report, group: &TaskGroup, task: &Task) {
     names::environment(report, "env", env);
     names::environment(report, "meta", meta);
     resources.iter().for_each(|r| report.within("resources", |report| resources::resources(report, r)));
-    restart_policy.iter().for_each(|p| report.within("restart", |r| policy::restart(r, p)));
+    // A policy that is the group's own was judged there.
+    let own = restart_policy.iter().filter(|p| group.restart_policy.as_ref() != Some(*p));
+    own.for_each(|p| report.within("restart", |r| policy::restart(r, p)));
     report.span("shutdown_delay", Some(*shutdown_delay), Nanos::ZERO);
     names::signal(report, "kill_signal", kill_signal);
     timeout(report, group, kill_timeout.unwrap_or_default());

@@ -66,10 +66,10 @@ fn template(report: &mut Report, t: &Template) {
     if let Some(WaitConfig { min, max }) = wait {
         report.span("wait min", *min, Nanos::ZERO);
         report.span("wait max", *max, Nanos::ZERO);
-        if let (Some(min), Some(max)) = (min, max) {
-            if min > max {
-                report.say(format_args!("wait min ({min}) must be at most wait max ({max}); raise max"));
-            }
+        if let (Some(min), Some(max)) = (min, max)
+            && min > max
+        {
+            report.say(format_args!("wait min ({min}) must be at most wait max ({max}); raise max"));
         }
     }
 }
