@@ -1,13 +1,11 @@
 //! A typed client of the API.
 
 use crate::types::{
-    AgentHealth, AgentSelf, AllocStopResponse, AllocationListStub, JobDeregisterResponse, JobListStub, JobRegisterRequest, JobRegisterResponse, JobValidateRequest,
-    JobValidateResponse, NodeListStub, ServiceListStub,
+    AgentHealth, AgentSelf, AllocStopResponse, AllocationListStub, JobDeregisterResponse, JobListStub, JobRegisterRequest,
+    JobRegisterResponse, JobValidateRequest, JobValidateResponse, NodeListStub, ServiceListStub,
 };
 use bytes::Bytes;
-use floe_model::{
-    Allocation, Deployment, Evaluation, Job, Nanos, Node, ServiceRegistration, job::JobSummary,
-};
+use floe_model::{Allocation, Deployment, Evaluation, Job, Nanos, Node, ServiceRegistration, job::JobSummary};
 use futures::{Stream, StreamExt};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use reqwest::{Method, Response, StatusCode};
@@ -19,7 +17,23 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an answer may take, beyond what a blocking query waits.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-const SEGMENT: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'/').add(b'<').add(b'>').add(b'?').add(b'[').add(b']').add(b'`').add(b'{').add(b'}').add(b'+').add(b'&').add(b'=');
+const SEGMENT: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'/')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'[')
+    .add(b']')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}')
+    .add(b'+')
+    .add(b'&')
+    .add(b'=');
 
 /// A request that did not bring an answer.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +108,11 @@ impl ApiClient {
             return Err(format!("address {address:?}: not supported yet: anything but http://HOST:PORT"));
         }
         reqwest::Url::parse(&address).map_err(|e| format!("address {address:?}: {e}; write http://HOST:PORT"))?;
-        let http = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy().build().map_err(|e| format!("make an HTTP client: {e}"))?;
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .no_proxy()
+            .build()
+            .map_err(|e| format!("make an HTTP client: {e}"))?;
         Ok(Self { address: address.trim_end_matches('/').to_owned(), namespace, token, http })
     }
 
@@ -103,9 +121,18 @@ impl ApiClient {
         &self.address
     }
 
-    async fn send(&self, method: Method, path: &str, query: &[(&str, String)], body: Option<Vec<u8>>, timeout: Option<Duration>) -> Result<Response, ApiError> {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+        body: Option<Vec<u8>>,
+        timeout: Option<Duration>,
+    ) -> Result<Response, ApiError> {
         let mut query: Vec<(&str, String)> = query.to_vec();
-        if let Some(namespace) = &self.namespace && !query.iter().any(|(k, _)| *k == "namespace") {
+        if let Some(namespace) = &self.namespace
+            && !query.iter().any(|(k, _)| *k == "namespace")
+        {
             query.push(("namespace", namespace.clone()));
         }
         let mut request = self.http.request(method, format!("{}{path}", self.address)).query(&query);
@@ -150,7 +177,13 @@ impl ApiClient {
     ///
     /// # Errors
     /// As [`ApiClient::get`].
-    pub async fn get_after<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)], index: u64, wait: Nanos) -> Result<Answer<T>, ApiError> {
+    pub async fn get_after<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        index: u64,
+        wait: Nanos,
+    ) -> Result<Answer<T>, ApiError> {
         let mut query = query.to_vec();
         query.push(("index", index.to_string()));
         query.push(("wait", wait.to_string()));
@@ -162,7 +195,12 @@ impl ApiClient {
     ///
     /// # Errors
     /// As [`ApiClient::get`].
-    pub async fn put<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)], body: &impl Serialize) -> Result<Answer<T>, ApiError> {
+    pub async fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        body: &impl Serialize,
+    ) -> Result<Answer<T>, ApiError> {
         let body = serde_json::to_vec(body).map_err(|e| ApiError::BadAnswer { path: path.to_owned(), cause: e.to_string() })?;
         let response = self.send(Method::PUT, path, query, Some(body), Some(ANSWER_TIMEOUT)).await?;
         answer(path, response).await
@@ -340,9 +378,8 @@ impl ApiClient {
     pub async fn agent_health(&self) -> Result<AgentHealth, ApiError> {
         match self.get("/v1/agent/health", &[]).await {
             Ok(a) => Ok(a.value),
-            Err(ApiError::Refused { message, .. }) => {
-                serde_json::from_str(&message).map_err(|e| ApiError::BadAnswer { path: "/v1/agent/health".to_owned(), cause: e.to_string() })
-            }
+            Err(ApiError::Refused { message, .. }) => serde_json::from_str(&message)
+                .map_err(|e| ApiError::BadAnswer { path: "/v1/agent/health".to_owned(), cause: e.to_string() }),
             Err(e) => Err(e),
         }
     }
@@ -351,7 +388,11 @@ impl ApiClient {
     ///
     /// # Errors
     /// When the agent is away or refuses; later each piece may fail.
-    pub async fn logs(&self, alloc: &str, query: &[(&str, String)]) -> Result<impl Stream<Item = Result<Bytes, ApiError>> + use<>, ApiError> {
+    pub async fn logs(
+        &self,
+        alloc: &str,
+        query: &[(&str, String)],
+    ) -> Result<impl Stream<Item = Result<Bytes, ApiError>> + use<>, ApiError> {
         let path = format!("/v1/client/fs/logs/{}", escape(alloc));
         let mut query = query.to_vec();
         query.push(("plain", "true".to_owned()));

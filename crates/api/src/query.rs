@@ -95,7 +95,10 @@ mod tests {
     #[test]
     fn switches_are_read_like_gos() {
         let q = Query::parse("stale&pretty=&a=t&b=False&c=maybe").unwrap();
-        assert_eq!([q.flag("stale"), q.flag("pretty"), q.flag("a"), q.flag("b"), q.flag("none")], [Ok(true), Ok(true), Ok(true), Ok(false), Ok(false)]);
+        assert_eq!(
+            [q.flag("stale"), q.flag("pretty"), q.flag("a"), q.flag("b"), q.flag("none")],
+            [Ok(true), Ok(true), Ok(true), Ok(false), Ok(false)]
+        );
         assert_eq!(q.flag("c").unwrap_err().to_string(), "invalid query parameter c: \"maybe\" is not a boolean");
     }
 

@@ -86,8 +86,27 @@ pub enum RouteError {
 
 /// First segments (after `/v1`) of paths that exist elsewhere and not here yet, so that the answer can say so.
 const NOT_YET: &[&str] = &[
-    "acl", "event", "namespace", "namespaces", "operator", "plugin", "plugins", "quota", "quotas", "quota-usages", "recommendation",
-    "recommendations", "scaling", "search", "sentinel", "system", "validate", "var", "vars", "volume", "volumes",
+    "acl",
+    "event",
+    "namespace",
+    "namespaces",
+    "operator",
+    "plugin",
+    "plugins",
+    "quota",
+    "quotas",
+    "quota-usages",
+    "recommendation",
+    "recommendations",
+    "scaling",
+    "search",
+    "sentinel",
+    "system",
+    "validate",
+    "var",
+    "vars",
+    "volume",
+    "volumes",
 ];
 /// Actions of a job that exist elsewhere and not here yet.
 const JOB_NOT_YET: &[&str] = &["plan", "periodic", "dispatch", "revert", "stable", "scale", "actions", "action"];
@@ -164,7 +183,9 @@ impl Route {
             ("agent", ["members"]) => read(Route::AgentMembers),
             ("agent", ["health"]) => read(Route::AgentHealth),
             ("metrics", []) => read(Route::Metrics),
-            ("agent" | "client" | "node" | "deployment" | "allocation" | "service" | "jobs" | "evaluations", [_, ..]) => Err(RouteError::NotSupportedYet),
+            ("agent" | "client" | "node" | "deployment" | "allocation" | "service" | "jobs" | "evaluations", [_, ..]) => {
+                Err(RouteError::NotSupportedYet)
+            }
             (head, _) if NOT_YET.contains(&head) => Err(RouteError::NotSupportedYet),
             _ => Err(RouteError::NotFound),
         }

@@ -1,8 +1,8 @@
 //! Requests and responses, with the JSON names that clients know.
 
 use floe_model::{
-    AllocClientStatus, AllocDesiredStatus, AllocId, Allocation, DeploymentId, EvalId, Job, JobId, JobStatus, JobType, Namespace, Node, NodeId, NodeStatus,
-    StringMap, TaskState,
+    AllocClientStatus, AllocDesiredStatus, AllocId, Allocation, DeploymentId, EvalId, Job, JobId, JobStatus, JobType, Namespace, Node,
+    NodeId, NodeStatus, StringMap, TaskState,
     alloc::{AllocDeploymentStatus, RescheduleTracker},
     job::{JobSubmission, JobSummary},
     node::{DrainMetadata, DriverInfo, NodeReservedResources, NodeResources, SchedulingEligibility},
