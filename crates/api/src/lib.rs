@@ -5,17 +5,20 @@
 //! | [`route`] | [`route::Route`]: every action, parsed from method and escaped path; an action that is not listed does not exist |
 //! | [`query`] | the parameters that all routes share |
 //! | [`types`] | requests and responses, with the JSON names that clients know |
+//! | [`node`] | what the HTTP layer asks of the node in its own process |
 //! | [`rpc`] | what nodes and servers say to each other |
 //! | [`client`] | a typed client for the command line and for tests |
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod node;
 pub mod query;
 pub mod route;
 pub mod rpc;
 pub mod types;
 
 pub use client::{ApiClient, ApiError};
+pub use node::NodeApi;
 pub use query::Query;
 pub use route::{Method, Route, RouteError};
 

@@ -255,6 +255,8 @@ fn one_blocked_evaluation_per_job_is_enough() {
     m.run(Command::UpdateEvals { evals: vec![blocked("two")] });
     assert_eq!(m.state.eval(&"one".into()).unwrap().status, EvalStatus::Canceled);
     assert_eq!(m.state.eval(&"two".into()).unwrap().status, EvalStatus::Blocked);
+    m.run(Command::DeregisterJob { key: key("a"), purge: false });
+    assert_eq!(m.state.eval(&"two".into()).unwrap().status, EvalStatus::Canceled, "a stopped job waits for nothing");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::writer::Writer;
 use crate::command::{Outcome, Refusal};
-use floe_model::{EvalId, EvalStatus, Evaluation};
+use floe_model::{EvalStatus, Evaluation, JobKey};
 use std::collections::BTreeSet;
 
 impl Writer<'_> {
@@ -17,7 +17,9 @@ impl Writer<'_> {
                 eval.create_time = old.create_time;
             }
             if eval.status == EvalStatus::Blocked {
-                self.cancel_older_blocked(&eval);
+                // System jobs block once per node.
+                let why = format!("superseded by evaluation {}", eval.id);
+                self.cancel_blocked(&eval.job_key(), &why, |e| e.id != eval.id && e.node_id == eval.node_id);
             }
             jobs.insert(eval.job_key());
             written.push(self.put_eval(eval));
@@ -28,21 +30,14 @@ impl Writer<'_> {
         Ok(Outcome::Evals(written))
     }
 
-    fn cancel_older_blocked(&mut self, newer: &Evaluation) {
-        let key = newer.job_key();
-        let older: Vec<EvalId> = self
-            .state
-            .evals_of_job(&key)
-            // System jobs block once per node.
-            .filter(|e| e.status == EvalStatus::Blocked && e.id != newer.id && e.node_id == newer.node_id)
-            .map(|e| e.id.clone())
-            .collect();
-        for id in older {
-            let Some(old) = self.state.eval(&id) else { continue };
-            let mut old = (**old).clone();
-            old.status = EvalStatus::Canceled;
-            old.status_description = format!("superseded by evaluation {}", newer.id);
-            self.put_eval(old);
+    /// Cancels the blocked evaluations of a job that `which` names.
+    pub(super) fn cancel_blocked(&mut self, key: &JobKey, why: &str, which: impl Fn(&Evaluation) -> bool) {
+        let blocked: Vec<Evaluation> =
+            self.state.evals_of_job(key).filter(|e| e.status == EvalStatus::Blocked && which(e)).map(|e| (**e).clone()).collect();
+        for mut eval in blocked {
+            eval.status = EvalStatus::Canceled;
+            why.clone_into(&mut eval.status_description);
+            self.put_eval(eval);
         }
     }
 }

@@ -22,6 +22,8 @@ impl Writer<'_> {
         if let Some(submission) = &request.submission {
             self.state.submissions.insert((key.clone(), version), Arc::new(submission.clone()));
         }
+        // The new evaluation looks at everything that a blocked one waits for.
+        self.cancel_blocked(&key, "superseded by a newer version of the job", |_| true);
         let eval_id = if job.is_template() {
             EvalId::default()
         } else {
@@ -64,6 +66,7 @@ impl Writer<'_> {
         job.job_modify_index = self.index;
         let job = self.put_job(job);
         let eval_id = if job.is_template() { EvalId::default() } else { self.new_eval(&job, EvalTrigger::JobDeregister, |_| {}) };
+        self.cancel_blocked(key, "the job was stopped", |_| true);
         self.cancel_deployments(key, "Cancelled because job is stopped");
         if purge {
             self.remove_job(key);
