@@ -1,0 +1,1 @@
+"""Real machines as processes: boots User-Mode Linux guests and drives them with the method names of the NixOS test driver."""
