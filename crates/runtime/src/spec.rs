@@ -78,7 +78,7 @@ pub struct TaskSpec {
     pub kill_signal: Signal,
     /// Capabilities such as `CAP_NET_BIND_SERVICE` (`exec` only). Default: none.
     pub capabilities: Vec<String>,
-    /// Whether set-user-id programs are without effect. Default: true.
+    /// Whether set-user-id programs are without effect. Always true for `exec`; default false for `raw_exec`.
     pub no_new_privs: bool,
     /// The read-only view of the host that an `exec` task gets; entries missing on the host are left out.
     pub host_view: Vec<ViewEntry>,
@@ -271,6 +271,9 @@ impl TaskSpec {
         self.validate_paths()?;
         self.validate_limits()?;
         match self.driver {
+            Driver::Exec if !self.no_new_privs => {
+                Err(self.invalid("no_new_privs", "cannot be false with the exec driver: its system call filter depends on it"))
+            }
             Driver::Exec => Ok(()),
             Driver::RawExec => self.validate_raw_exec(),
         }
@@ -511,6 +514,7 @@ mod tests {
         assert!(refused(|spec| drop(spec.env.insert(String::new(), "x".into()))).contains("env"));
         assert!(refused(|spec| spec.args.push("a\0b".into())).contains("command"));
         assert!(refused(|spec| spec.command.clear()).contains("command"));
+        assert!(refused(|spec| spec.no_new_privs = false).contains("no_new_privs"));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::cgroup::Cgroup;
 use crate::command;
 use crate::error::{Doing, SystemError};
 use crate::process::ProcessId;
-use crate::seccomp;
+use crate::seccomp::Filter;
 use crate::spec::{DEFAULT_EXEC_USER, ID_RANGE_SIZE, MAX_HOSTNAME_BYTES, TaskSpec};
 use crate::user::{self, Identity};
 
@@ -104,6 +104,7 @@ fn plan(spec: &TaskSpec, program: &Path, link: &Link) -> Result<Plan, StartError
         envp: super::envp(spec)?,
         link,
         failure,
+        filter: Filter::standard(),
     })
 }
 
@@ -122,18 +123,15 @@ fn configuration(spec: &TaskSpec, identity: &Identity, cgroup: &Cgroup) -> Resul
 fn process(spec: &TaskSpec, identity: &Identity) -> Result<Process, StartError> {
     let groups: Vec<u32> = identity.groups.iter().copied().filter(|group| *group < ID_RANGE_SIZE).collect();
     let user = UserBuilder::default().uid(identity.uid).gid(identity.gid).additional_gids(groups).build()?;
-    let mut builder = ProcessBuilder::default()
+    Ok(ProcessBuilder::default()
         .terminal(false)
         .user(user)
         .args(vec![spec.command.clone()])
         .env(Vec::<String>::new())
         .cwd(spec.work_dir.clone().unwrap_or_else(|| PathBuf::from("/")))
-        .capabilities(capabilities(&spec.capabilities)?);
-    if spec.no_new_privs {
-        // Absent and false are different to libcontainer: only when it is absent is the filter loaded while that is still allowed.
-        builder = builder.no_new_privileges(true);
-    }
-    Ok(builder.build()?)
+        .capabilities(capabilities(&spec.capabilities)?)
+        .no_new_privileges(true)
+        .build()?)
 }
 
 fn capabilities(names: &[String]) -> Result<LinuxCapabilities, StartError> {
@@ -164,7 +162,6 @@ fn linux(spec: &TaskSpec, cgroup: &Cgroup) -> Result<Linux, StartError> {
         .gid_mappings(id_mappings(spec)?)
         .cgroups_path(Path::new("/").join(cgroup.path()))
         .resources(LinuxResourcesBuilder::default().devices(vec![no_devices]).build()?)
-        .seccomp(seccomp::default_profile()?)
         .masked_paths(owned(MASKED_PATHS))
         .readonly_paths(owned(READ_ONLY_PATHS))
         .build()?)

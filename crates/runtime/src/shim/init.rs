@@ -1,8 +1,10 @@
 //! The first process of an `exec` container: it starts the task's program, collects orphans, and passes the program's exit status on.
 //!
 //! It exists because the kernel treats process 1 of a pid namespace specially: signals without a handler do nothing to it, and orphans
-//! that it does not collect stay for ever. Programs are rarely written for that. It runs after every restriction is in place (user,
-//! capabilities, seccomp), is a copy of the shim that cannot be traced, and talks to the shim over one socket:
+//! that it does not collect stay for ever. Programs are rarely written for that.
+//!
+//! It is a copy of the shim that runs with the task's user and without capabilities, cannot be traced, and loads the system call filter
+//! before it forks. It talks to the shim over one socket:
 //!
 //! | from | message | meaning |
 //! |---|---|---|
@@ -20,6 +22,8 @@ use nix::errno::Errno;
 use nix::unistd::{ForkResult, execve, fork, setsid};
 use oci_spec::runtime::Spec;
 
+use crate::seccomp::Filter;
+
 /// The program is about to start.
 pub(super) const HELLO: &[u8] = b"H";
 /// The program may start.
@@ -34,6 +38,8 @@ pub(super) struct Plan {
     pub(super) link: RawFd,
     /// Where the errno of a failed exec goes; closed by a successful one.
     pub(super) failure: RawFd,
+    /// What the program may ask of the kernel.
+    pub(super) filter: Filter,
 }
 
 /// Makes libcontainer start init instead of the program itself. The environment is passed to the program exactly as planned:
@@ -55,6 +61,7 @@ impl Executor for InitExecutor {
         close_all_but(self.plan.link, self.plan.failure).map_err(|errno| failed("close descriptors", errno))?;
         // The task does not outlive its shim: nobody could tell how it ended, and its output would go nowhere.
         nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(|errno| failed("tie the task to its shim", errno))?;
+        self.plan.filter.load().map_err(|errno| failed("load the system call filter", errno))?;
         // SAFETY: this process has one thread.
         match unsafe { fork() }.map_err(|errno| failed("fork the task's process", errno))? {
             ForkResult::Child => become_program(&self.plan),
