@@ -7,11 +7,13 @@
 use crate::{
     Job, Task, TaskGroup,
     canonical::combined_meta,
+    consul::Consul,
     group::RestartPolicy,
     network::{NetworkResource, Port},
     report::labelled,
     resources::Resources,
     service::Service,
+    support::asks_consul,
     task::LogConfig,
 };
 
@@ -82,7 +84,7 @@ fn group_change(old: &TaskGroup, new: &TaskGroup) -> Option<String> {
         ("ephemeral_disk", *ephemeral_disk == new.ephemeral_disk),
         ("volume", *volumes == new.volumes),
         ("connect", same_connect(services, &new.services)),
-        ("consul", *consul == new.consul),
+        ("consul", same_consul(consul.as_ref(), new.consul.as_ref())),
     ])
 }
 
@@ -145,7 +147,7 @@ fn task_change(old: &Task, new: &Task, same_meta: bool) -> Option<String> {
         ("logs disabled", logs_disabled(log_config.as_ref()) == logs_disabled(new.log_config.as_ref())),
         ("restart render_templates", rerenders(restart_policy.as_ref()) == rerenders(new.restart_policy.as_ref())),
         ("vault", *vault == new.vault),
-        ("consul", *consul == new.consul),
+        ("consul", same_consul(consul.as_ref(), new.consul.as_ref())),
         ("secret", *secrets == new.secrets),
         ("identity", *identity == new.identity && *identities == new.identities),
         ("volume_mount", *volume_mounts == new.volume_mounts),
@@ -189,6 +191,12 @@ fn same_connect(old: &[Service], new: &[Service]) -> bool {
     }
     let same = |a: &Service, b: &Service| a.name == b.name && a.port_label == b.port_label && a.connect == b.connect;
     meshed(old).count() == meshed(new).count() && meshed(old).zip(meshed(new)).all(|(a, b)| same(a, b))
+}
+
+/// A block with nothing in it is the same as none.
+fn same_consul(old: Option<&Consul>, new: Option<&Consul>) -> bool {
+    let asked = |c: Option<&Consul>| c.filter(|c| asks_consul(Some(c))).cloned();
+    asked(old) == asked(new)
 }
 
 fn logs_disabled(logs: Option<&LogConfig>) -> bool {

@@ -7,6 +7,8 @@ mod group;
 mod service;
 mod task;
 
+pub(crate) use group::asks_consul;
+
 use crate::{
     Job, JobType,
     canonical::default_update,
@@ -42,9 +44,6 @@ pub fn unsupported(job: &Job) -> Vec<String> {
         reschedule: _,
         migrate: _,
         // Set by the server.
-        parent_id: _,
-        dispatched: _,
-        dispatch_idempotency_token: _,
         nomad_token_id: _,
         status: _,
         status_description: _,
@@ -63,6 +62,9 @@ pub fn unsupported(job: &Job) -> Vec<String> {
         periodic,
         parameterized_job,
         payload,
+        parent_id,
+        dispatched,
+        dispatch_idempotency_token,
         consul_namespace,
         vault_namespace,
     } = job;
@@ -72,7 +74,11 @@ pub fn unsupported(job: &Job) -> Vec<String> {
     r.refuse_if(multiregion.is_some(), "multiregion", "register the job in each cluster");
     r.refuse_if(periodic.is_some(), "periodic", "register the job from a timer");
     r.refuse_if(parameterized_job.is_some(), "parameterized", "register a job for each run");
-    r.refuse_if(payload.is_some(), "payload", "");
+    let child = "there are no children of periodic or parameterized jobs; remove it";
+    r.refuse_if(payload.is_some(), "payload", child);
+    r.refuse_if(!parent_id.is_empty(), "parent_id", child);
+    r.refuse_if(*dispatched, "dispatched", child);
+    r.refuse_if(!dispatch_idempotency_token.is_empty(), "dispatch_idempotency_token", child);
     r.refuse_if(!consul_namespace.is_empty(), "consul_namespace", "");
     r.refuse_if(!vault_namespace.is_empty(), "vault_namespace", "");
     for (i, g) in task_groups.iter().enumerate() {

@@ -19,7 +19,11 @@ mod template;
 
 pub use names::SIGNALS;
 
-use crate::{Job, report::Report};
+use crate::{
+    Job,
+    group::{Affinity, Constraint},
+    report::Report,
+};
 
 /// The longest id or name of a job, in bytes.
 pub const MAX_JOB_ID_BYTES: usize = 256;
@@ -42,6 +46,11 @@ pub const MAX_UI_DESCRIPTION_CHARS: usize = 1_000;
 /// The largest amount of megahertz or mebibytes: 2 PiB of memory, so that sums over a job never overflow.
 pub const MAX_AMOUNT: i64 = i32::MAX as i64;
 
+/// The most regular expressions of a job: each is compiled to be judged, and again for placement.
+pub const MAX_PATTERNS: usize = 100;
+/// Bytes that a compiled regular expression may take.
+pub const MAX_PATTERN_BYTES: usize = 1 << 18;
+
 /// What is allowed but probably not meant, one line each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Warnings(pub Vec<String>);
@@ -57,11 +66,15 @@ pub struct ValidationErrors(pub Vec<String>);
 /// Every problem that was found, in the order of the job file.
 pub fn validate(job: &Job) -> Result<Warnings, ValidationErrors> {
     let mut report = Report::default();
-    let size = encoded_size(job);
+    let (size, patterns) = (encoded_size(job), patterns(job));
+    // Where one of these bounds is passed, the rest is not looked at: any job must cost little to refuse.
     if size > MAX_JOB_BYTES {
-        // The rest is not looked at: a job of any size must cost little to refuse.
-        report.say(format!(
+        report.say(format_args!(
             "the job must be at most {MAX_JOB_BYTES} bytes of JSON (it is {size}); move large texts into files that tasks fetch"
+        ));
+    } else if patterns > MAX_PATTERNS {
+        report.say(format_args!(
+            "at most {MAX_PATTERNS} regular expressions are allowed in constraints and affinities (there are {patterns}); use set_contains_any"
         ));
     } else {
         job::job(&mut report, job);
@@ -69,6 +82,21 @@ pub fn validate(job: &Job) -> Result<Warnings, ValidationErrors> {
     let warnings = Warnings(report.take_warnings());
     let problems = report.into_lines();
     if problems.is_empty() { Ok(warnings) } else { Err(ValidationErrors(problems)) }
+}
+
+/// Regular expressions in the constraints and affinities of the job, its groups, their tasks and the devices of those.
+fn patterns(job: &Job) -> usize {
+    let of = |constraints: &[Constraint], affinities: &[Affinity]| {
+        let operators = constraints.iter().map(|c| &c.operand).chain(affinities.iter().map(|a| &a.operand));
+        operators.filter(|o| *o == constraint::REGEXP).count()
+    };
+    let groups = job.task_groups.iter();
+    let tasks = groups.clone().flat_map(|g| &g.tasks);
+    let devices = tasks.clone().filter_map(|t| t.resources.as_ref()).flat_map(|r| &r.devices);
+    of(&job.constraints, &job.affinities)
+        + groups.map(|g| of(&g.constraints, &g.affinities)).sum::<usize>()
+        + tasks.map(|t| of(&t.constraints, &t.affinities)).sum::<usize>()
+        + devices.map(|d| of(&d.constraints, &d.affinities)).sum::<usize>()
 }
 
 /// Bytes of the job's JSON. A job always encodes: its keys are text and its numbers finite.

@@ -4,6 +4,7 @@ use super::{service, task, update};
 use crate::{
     JobType, Nanos, TaskGroup,
     canonical::default_migrate,
+    consul::Consul,
     group::{EphemeralDisk, RestartPolicy},
     network::{DEFAULT_HOST_NETWORK, NetworkMode, NetworkResource, Port},
     report::{Report, labelled, quoted},
@@ -58,14 +59,21 @@ pub(super) fn group(r: &mut Report, job_type: JobType, group: &TaskGroup) {
     let is_set = |span: Option<Nanos>| span.is_some_and(|s| s != Nanos::ZERO);
     r.refuse_if(is_set(*shutdown_delay), "shutdown_delay", "set it to 0 or remove it");
     r.refuse_if(is_set(*max_run_duration), "max_run_duration", "let the task end itself, for example with timeout(1)");
-    r.refuse_if(stop_after_client_disconnect.is_some(), "stop_after_client_disconnect", "remove it");
-    r.refuse_if(max_client_disconnect.is_some(), "max_client_disconnect", "remove it");
-    r.refuse_if(prevent_reschedule_on_lost.is_some(), "prevent_reschedule_on_lost", "remove it");
+    r.refuse_if(is_set(*stop_after_client_disconnect), "stop_after_client_disconnect", "remove it");
+    r.refuse_if(is_set(*max_client_disconnect), "max_client_disconnect", "remove it");
+    r.refuse_if(*prevent_reschedule_on_lost == Some(true), "prevent_reschedule_on_lost", "remove it");
     r.refuse_if(scaling.is_some(), "scaling", "set count");
-    r.refuse_if(consul.is_some(), "consul", "services go to the cluster's own registry");
+    r.refuse_if(asks_consul(consul.as_ref()), "consul", "services go to the cluster's own registry");
     for (i, t) in tasks.iter().enumerate() {
         r.within(labelled("task", &t.name, i), |r| task::task(r, group, t));
     }
+}
+
+/// Some clients write the block into every group, with nothing in it: that asks for nothing.
+pub(crate) fn asks_consul(consul: Option<&Consul>) -> bool {
+    consul.is_some_and(|Consul { namespace, cluster, partition }| {
+        !namespace.is_empty() || !partition.is_empty() || !matches!(cluster.as_str(), "" | "default")
+    })
 }
 
 pub(super) fn restart(r: &mut Report, p: &RestartPolicy) {

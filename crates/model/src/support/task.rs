@@ -1,6 +1,9 @@
 //! What floe does not act on in a task.
 
-use super::{group::restart, service};
+use super::{
+    group::{asks_consul, restart},
+    service,
+};
 use crate::{
     Nanos, Task, TaskGroup, Value,
     report::{Report, labelled, quoted},
@@ -60,7 +63,7 @@ pub(super) fn task(r: &mut Report, group: &TaskGroup, task: &Task) {
     r.refuse_if(lifecycle.is_some(), "lifecycle", "all tasks of a group start together");
     r.refuse_if(!artifacts.is_empty(), "artifact", "put the file on the node, or let the task fetch it");
     r.refuse_if(vault.is_some(), "vault", "");
-    r.refuse_if(consul.is_some(), "consul", "");
+    r.refuse_if(asks_consul(consul.as_ref()), "consul", "services go to the cluster's own registry");
     r.refuse_if(dispatch_payload.is_some(), "dispatch_payload", "");
     r.refuse_if(!volume_mounts.is_empty(), "volume_mount", "");
     r.refuse_if(csi_plugin_config.is_some(), "csi_plugin", "");

@@ -1,6 +1,6 @@
 //! Rules of constraints, affinities and spreads.
 
-use super::names::is_interpolated;
+use super::{MAX_PATTERN_BYTES, names::is_interpolated};
 use crate::{
     group::{Affinity, Constraint, Spread},
     report::{Report, quoted},
@@ -19,6 +19,9 @@ enum Operator {
     DistinctProperty,
 }
 
+/// The operator that compares with a regular expression.
+pub(super) const REGEXP: &str = "regexp";
+
 const OPERATORS: &[(&str, Operator)] = &[
     ("=", Operator::Compare),
     ("==", Operator::Compare),
@@ -29,7 +32,7 @@ const OPERATORS: &[(&str, Operator)] = &[
     ("<=", Operator::Compare),
     (">", Operator::Compare),
     (">=", Operator::Compare),
-    ("regexp", Operator::Regexp),
+    (REGEXP, Operator::Regexp),
     ("version", Operator::Version { strict: false }),
     ("semver", Operator::Version { strict: true }),
     ("set_contains", Operator::Set),
@@ -40,9 +43,6 @@ const OPERATORS: &[(&str, Operator)] = &[
     ("distinct_hosts", Operator::DistinctHosts),
     ("distinct_property", Operator::DistinctProperty),
 ];
-
-/// Bytes that a compiled pattern may take, so that a hostile one costs little.
-const MAX_PATTERN_BYTES: usize = 1 << 20;
 
 pub(super) fn constraints(report: &mut Report, list: &[Constraint]) {
     if report.list("constraints", list.len()) {

@@ -30,7 +30,7 @@ fn what_a_task_was_started_with_cannot_change_under_it() {
         ("/TaskGroups/0/RestartPolicy", json!({"RenderTemplates": true}), "task \"server\": restart render_templates changed"),
         ("/TaskGroups/0/Tasks/0/Artifacts", json!([{"GetterSource": "x"}]), "task \"server\": artifact changed"),
         ("/TaskGroups/0/Tasks/0/Vault", json!({}), "task \"server\": vault changed"),
-        ("/TaskGroups/0/Tasks/0/Consul", json!({}), "task \"server\": consul changed"),
+        ("/TaskGroups/0/Tasks/0/Consul", json!({"Cluster": "x"}), "task \"server\": consul changed"),
         ("/TaskGroups/0/Tasks/0/Secrets", json!([{}]), "task \"server\": secret changed"),
         ("/TaskGroups/0/Tasks/0/Identities", json!([{}]), "task \"server\": identity changed"),
         ("/TaskGroups/0/Tasks/0/VolumeMounts", json!([{}]), "task \"server\": volume_mount changed"),
@@ -45,7 +45,7 @@ fn what_a_task_was_started_with_cannot_change_under_it() {
         ("/TaskGroups/0/Networks/0/ReservedPorts/0/Value", json!(9001), "network changed"),
         ("/TaskGroups/0/EphemeralDisk", json!({"SizeMB": 301}), "ephemeral_disk changed"),
         ("/TaskGroups/0/Volumes", json!({"v": {}}), "volume changed"),
-        ("/TaskGroups/0/Consul", json!({}), "consul changed"),
+        ("/TaskGroups/0/Consul", json!({"Cluster": "x"}), "consul changed"),
         ("/TaskGroups/0/Services/0/Connect", json!({}), "connect changed"),
         ("/TaskGroups/0/Tasks/0/Services", json!([{"Connect": {}}]), "task \"server\": connect changed"),
         ("/TaskGroups/0/Name", json!("back"), "group \"front\" is not in both versions"),
@@ -81,6 +81,7 @@ fn the_rest_is_taken_over_in_place() {
         ("/TaskGroups/0/Tasks/0/ShutdownDelay", json!("1s")),
         ("/TaskGroups/0/Tasks/0/Lifecycle", json!({"Hook": "poststop"})),
         ("/TaskGroups/1", json!({"Name": "another"})),
+        ("/TaskGroups/0/Consul", json!({})),
     ];
     for (pointer, value) in table {
         assert_eq!(reason(pointer, value.clone()), None, "{pointer}");

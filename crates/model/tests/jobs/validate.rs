@@ -5,8 +5,8 @@ use floe_model::{
     Job, JobType,
     canonical::canonicalize,
     validate::{
-        MAX_AMOUNT, MAX_ARGUMENT_BYTES, MAX_GROUPS, MAX_JOB_BYTES, MAX_JOB_COUNT, MAX_JOB_ID_BYTES, MAX_LIST, MAX_NAME_BYTES, MAX_TASKS,
-        MAX_UI_DESCRIPTION_CHARS, SIGNALS, validate,
+        MAX_AMOUNT, MAX_ARGUMENT_BYTES, MAX_GROUPS, MAX_JOB_BYTES, MAX_JOB_COUNT, MAX_JOB_ID_BYTES, MAX_LIST, MAX_NAME_BYTES, MAX_PATTERNS,
+        MAX_TASKS, MAX_UI_DESCRIPTION_CHARS, SIGNALS, validate,
     },
 };
 use proptest::prelude::*;
@@ -669,6 +669,10 @@ fn every_bound_holds_at_the_limit_and_one_past_it() {
     bound(MAX_LIST, "constraints are allowed", |n| {
         vec![("/Constraints", Value::Array(vec![json!({"LTarget": "a", "RTarget": "b", "Operand": "="}); n]))]
     });
+    let patterns = |n: usize, pattern: &str| Value::Array(vec![json!({"LTarget": "a", "RTarget": pattern, "Operand": "regexp"}); n]);
+    for place in ["/Constraints", "/TaskGroups/0/Constraints", "/TaskGroups/0/Tasks/0/Constraints", "/Affinities"] {
+        bound(MAX_PATTERNS, "regular expressions are allowed", |n| vec![(place, patterns(n, "^x$"))]);
+    }
     bound(MAX_LIST, "meta may have at most", |n| vec![("/Meta", (0..n).map(|i| (format!("k{i}"), json!("v"))).collect())]);
     bound(MAX_LIST, "args may have at most", |n| vec![("/TaskGroups/0/Tasks/0/Config/args", json!(vec!["a"; n]))]);
     bound(MAX_ARGUMENT_BYTES, "args must be at most", |n| vec![("/TaskGroups/0/Tasks/0/Config/args", json!([text(n)]))]);
@@ -677,6 +681,17 @@ fn every_bound_holds_at_the_limit_and_one_past_it() {
     bound(usize::try_from(MAX_JOB_COUNT).unwrap(), "must be at most 50000", |n| vec![("/TaskGroups/0/Count", json!(n))]);
     bound(usize::try_from(MAX_AMOUNT).unwrap(), "cpu must be at most", |n| vec![("/TaskGroups/0/Tasks/0/Resources/CPU", json!(n))]);
     bound(1_000, "max_files must be at most", |n| vec![("/TaskGroups/0/Tasks/0/LogConfig", json!({"MaxFiles": n, "Disabled": true}))]);
+}
+
+#[test]
+fn hostile_patterns_are_refused_soon() {
+    // Each would compile to gigabytes.
+    let hostile = json!({"LTarget": "a", "RTarget": "((a{1000}){1000}){1000}", "Operand": "regexp"});
+    let found = problems(&changed(&[("/Constraints", Value::Array(vec![hostile; MAX_PATTERNS]))]));
+    assert_eq!(found.len(), MAX_PATTERNS);
+    assert!(found[0].contains("is not a regular expression: "), "{}", found[0]);
+    let deep = json!([{"LTarget": "a", "RTarget": "(".repeat(100_000), "Operand": "regexp"}]);
+    assert_eq!(problems(&changed(&[("/Constraints", deep)])).len(), 1);
 }
 
 #[test]
