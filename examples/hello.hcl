@@ -1,0 +1,43 @@
+# A page on port 8080 of every node that runs it. Run it with: floe job run hello.hcl
+job "hello" {
+  type        = "service"
+  datacenters = ["*"]
+
+  group "web" {
+    count = 1
+
+    network {
+      mode = "bridge"
+      port "http" {
+        static = 8080
+        to     = 8080
+      }
+    }
+
+    service {
+      name     = "hello"
+      provider = "nomad"
+      port     = "http"
+      tags     = ["http"]
+    }
+
+    task "server" {
+      driver = "exec"
+
+      config {
+        command = "/usr/bin/busybox"
+        args    = ["httpd", "-f", "-v", "-p", "${NOMAD_PORT_http}", "-h", "/local/www"]
+      }
+
+      template {
+        data        = file("hello/index.html.tmpl")
+        destination = "local/www/index.html"
+      }
+
+      resources {
+        cpu    = 100
+        memory = 64
+      }
+    }
+  }
+}
