@@ -8,6 +8,8 @@ use crate::syntax::Span;
 
 /// The longest source line that an error shows, in characters.
 const MAX_LINE_CHARS: usize = 120;
+/// The longest message, in characters.
+const MAX_MESSAGE_CHARS: usize = 2_000;
 /// How much of a longer line is shown before the failing column.
 const CONTEXT_CHARS: usize = 40;
 
@@ -130,9 +132,19 @@ impl fmt::Display for EvalError {
 
 impl std::error::Error for EvalError {}
 
-/// Control characters would let a file write to the reader's terminal.
+/// What a message may show: bounded, for it can repeat a name or a text of the
+/// program, and without control characters, for they would let a file write to
+/// its reader's terminal.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+    let mut shown: String = text.chars().take(MAX_MESSAGE_CHARS).map(visible).collect();
+    if text.chars().nth(MAX_MESSAGE_CHARS).is_some() {
+        shown.push_str("...");
+    }
+    shown
+}
+
+fn visible(c: char) -> char {
+    if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }
 }
 
 /// A source text and the name that errors give it.
@@ -180,7 +192,7 @@ impl Shown {
         let end = (span.end as usize).saturating_sub(place.line_start).min(place.line_text.len());
         let start = (span.start as usize).saturating_sub(place.line_start);
         let width = place.line_text.get(start..end).map_or(1, |text| text.chars().count().max(1));
-        let line = printable(place.line_text);
+        let line: String = place.line_text.chars().map(visible).collect();
         let first = place.column - 1;
         if line.chars().count() <= MAX_LINE_CHARS {
             return Self { text: line, caret_start: first, caret_len: width };

@@ -14,15 +14,15 @@ use crate::error::{ErrorKind, EvalError, Failure, Fallible};
 use crate::eval::Evaluator;
 use crate::files::{Files, NixPath};
 use crate::limits::Limits;
-use crate::syntax::{ExprId, Lambda, PARSER_STACK_BYTES, Param};
+use crate::syntax::{ExprId, Lambda, Param};
 use crate::value::Value;
 
 /// The most stack that one counted level of [`Limits::depth`] takes. Measured:
 /// about 3 KiB in optimised and 9 KiB in unoptimised builds.
 const STACK_BYTES_PER_LEVEL: usize = 16 << 10;
 
-/// Stack for what is not counted: lowering, rendering and the regular
-/// expressions, each bounded by its own limit.
+/// Stack for what is not counted in [`Limits::depth`]: parsing, lowering, rendering
+/// and the regular expressions, each bounded by its own limit.
 const BASE_STACK_BYTES: usize = 32 << 20;
 
 /// The library's place among the arguments of a job file.
@@ -92,7 +92,7 @@ pub fn evaluate(request: &Request<'_>) -> Result<Evaluation, EvalError> {
     let name = request.source_name;
     request.limits.check().map_err(|message| EvalError::whole_file(ErrorKind::Limit, name, message))?;
     let path = NixPath::new(name).map_err(|error| EvalError::whole_file(ErrorKind::File, name, error.to_string()))?;
-    let stack = BASE_STACK_BYTES + PARSER_STACK_BYTES + request.limits.depth as usize * STACK_BYTES_PER_LEVEL;
+    let stack = BASE_STACK_BYTES + request.limits.depth as usize * STACK_BYTES_PER_LEVEL;
     let failed = |message: String| EvalError::whole_file(ErrorKind::Internal, name, message);
     thread::scope(|scope| {
         let builder = thread::Builder::new().name("nix-eval".into()).stack_size(stack);

@@ -2,15 +2,12 @@
 //! `a = { ... }; a.d = 3;` into one tree, then lowers it.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
-use rnix::ast::{self, HasEntry, InterpolPart};
-use rowan::ast::AstNode;
-
-use super::ast::{BindValue, Bindings, Expr, ExprId, Key, Span, Symbol};
+use super::ast::{BindValue, Bindings, Expr, ExprId, Span, Symbol};
 use super::lower::Lowering;
-use crate::error::{ErrorKind, Failure, Fallible};
-use crate::limits::MAX_ATTRPATH_LEN;
+use super::tree::{self, Attr, AttrName, Entry, Node, NodeId};
+use crate::error::{Failure, Fallible};
+use crate::value::Value;
 
 /// A set while its bindings are being collected.
 pub(super) struct SetBuilder {
@@ -19,7 +16,7 @@ pub(super) struct SetBuilder {
     fields: Vec<Field>,
     by_name: HashMap<Symbol, usize>,
     dynamic: Vec<Dynamic>,
-    inherit_from: Vec<ast::Expr>,
+    inherit_from: Vec<NodeId>,
 }
 
 struct Field {
@@ -29,43 +26,27 @@ struct Field {
 }
 
 enum FieldValue {
-    Expr(ast::Expr),
+    Expr(NodeId),
     Set(SetBuilder),
     Inherit,
     InheritFrom(usize),
 }
 
 struct Dynamic {
-    key: ast::Attr,
+    key: NodeId,
     span: Span,
     value: FieldValue,
 }
 
-/// A name in a binding's path, before dynamic ones are lowered.
-enum PathStep {
-    Static(Symbol),
-    Dynamic(ast::Attr),
-}
-
 impl SetBuilder {
-    fn new(recursive: bool, span: Span) -> Self {
-        Self { recursive, span, fields: Vec::new(), by_name: HashMap::new(), dynamic: Vec::new(), inherit_from: Vec::new() }
-    }
-
-    pub(super) fn of_set(lowering: &mut Lowering<'_>, set: &ast::AttrSet) -> Fallible<Self> {
-        let span = lowering.span(set.syntax());
-        Self::of_entries(lowering, set.entries(), set.rec_token().is_some(), span)
-    }
-
-    pub(super) fn of_entries(
-        lowering: &mut Lowering<'_>,
-        entries: impl Iterator<Item = ast::Entry>,
-        recursive: bool,
-        span: Span,
-    ) -> Fallible<Self> {
-        let mut builder = Self::new(recursive, span);
-        builder.add_entries(lowering, entries)?;
+    pub(super) fn new(lowering: &Lowering<'_>, bindings: &tree::Bindings, span: Span) -> Fallible<Self> {
+        let mut builder = Self::empty(bindings.recursive, span);
+        builder.add_entries(lowering, &bindings.entries)?;
         Ok(builder)
+    }
+
+    fn empty(recursive: bool, span: Span) -> Self {
+        Self { recursive, span, fields: Vec::new(), by_name: HashMap::new(), dynamic: Vec::new(), inherit_from: Vec::new() }
     }
 
     /// Where the first `${key} = ...` stands.
@@ -73,36 +54,36 @@ impl SetBuilder {
         self.dynamic.first().map(|dynamic| dynamic.span)
     }
 
-    fn add_entries(&mut self, lowering: &mut Lowering<'_>, entries: impl Iterator<Item = ast::Entry>) -> Fallible<()> {
+    fn add_entries(&mut self, lowering: &Lowering<'_>, entries: &[Entry]) -> Fallible<()> {
         for entry in entries {
             match entry {
-                ast::Entry::Inherit(inherit) => self.add_inherit(lowering, &inherit)?,
-                ast::Entry::AttrpathValue(binding) => self.add_binding(lowering, &binding)?,
+                Entry::Inherit { from, names } => self.add_inherit(lowering, *from, names)?,
+                Entry::Binding { path, span, value } => self.add_binding(lowering, path, *span, *value)?,
             }
         }
         Ok(())
     }
 
-    fn add_inherit(&mut self, lowering: &mut Lowering<'_>, inherit: &ast::Inherit) -> Fallible<()> {
-        let source = match inherit.from() {
-            Some(from) => {
-                self.inherit_from.push(lowering.present(from.expr(), from.syntax())?);
-                Some(self.inherit_from.len() - 1)
-            }
-            None => None,
-        };
-        for attr in inherit.attrs() {
-            let span = lowering.span(attr.syntax());
-            let Key::Static(name) = lowering.key(&attr)? else {
-                return Err(lowering.syntax(span, "dynamic attributes are not allowed in 'inherit'"));
+    fn add_inherit(&mut self, lowering: &Lowering<'_>, from: Option<NodeId>, names: &[Attr]) -> Fallible<()> {
+        let source = from.map(|from| {
+            self.inherit_from.push(from);
+            self.inherit_from.len() - 1
+        });
+        for attr in names {
+            let AttrName::Static(name) = attr.name else {
+                return Err(lowering.syntax(attr.span, "dynamic attributes are not allowed in 'inherit'"));
             };
-            let value = source.map_or(FieldValue::Inherit, FieldValue::InheritFrom);
-            match self.by_name.get(&name) {
-                Some(_) => return Err(self.defined_twice(lowering, name, span)),
-                None => self.insert(Field { name, span, value }),
+            if let Some(first) = self.field(name) {
+                return Err(twice(lowering, name, attr.span, first.span));
             }
+            let value = source.map_or(FieldValue::Inherit, FieldValue::InheritFrom);
+            self.insert(Field { name, span: attr.span, value });
         }
         Ok(())
+    }
+
+    fn field(&mut self, name: Symbol) -> Option<&mut Field> {
+        self.fields.get_mut(*self.by_name.get(&name)?)
     }
 
     fn insert(&mut self, field: Field) {
@@ -110,87 +91,59 @@ impl SetBuilder {
         self.fields.push(field);
     }
 
-    fn add_binding(&mut self, lowering: &mut Lowering<'_>, binding: &ast::AttrpathValue) -> Fallible<()> {
-        let node = binding.syntax();
-        let path = lowering.present(binding.attrpath(), node)?;
-        let value = lowering.present(binding.value(), node)?;
-        let span = lowering.span(path.syntax());
-        let mut steps = Vec::new();
-        for attr in path.attrs() {
-            if steps.len() >= MAX_ATTRPATH_LEN {
-                let message = format!("the attribute path has more than {MAX_ATTRPATH_LEN} parts");
-                return Err(Failure::new(ErrorKind::Limit, span, message));
-            }
-            steps.push(match static_name(lowering, &attr)? {
-                Some(name) => PathStep::Static(name),
-                None => PathStep::Dynamic(attr),
-            });
-        }
-        let Some(last) = steps.pop() else {
+    fn add_binding(&mut self, lowering: &Lowering<'_>, path: &[Attr], span: Span, value: NodeId) -> Fallible<()> {
+        let Some((last, outer)) = path.split_last() else {
             return Err(lowering.syntax(span, "a name is missing"));
         };
         let mut target = self;
-        for step in steps {
-            target = target.nested(lowering, step, span)?;
+        for attr in outer {
+            target = target.nested(lowering, attr, span)?;
         }
         target.set(lowering, last, value, span)
     }
 
-    /// The set at `step`, made if it is not there yet.
-    fn nested(&mut self, lowering: &mut Lowering<'_>, step: PathStep, span: Span) -> Fallible<&mut Self> {
-        let name = match step {
-            PathStep::Static(name) => name,
-            PathStep::Dynamic(key) => {
-                let value = FieldValue::Set(Self::new(false, span));
-                self.dynamic.push(Dynamic { key, span, value });
-                return match self.dynamic.last_mut() {
-                    Some(Dynamic { value: FieldValue::Set(set), .. }) => Ok(set),
-                    _ => Err(lowering.syntax(span, "a name is missing")),
-                };
+    /// The set at `attr`, made if it is not there yet.
+    fn nested(&mut self, lowering: &Lowering<'_>, attr: &Attr, span: Span) -> Fallible<&mut Self> {
+        let new = FieldValue::Set(Self::empty(false, span));
+        let (value, first) = match attr.name {
+            AttrName::Dynamic(key) => {
+                self.dynamic.push(Dynamic { key, span, value: new });
+                (self.dynamic.last_mut().map(|dynamic| &mut dynamic.value), span)
+            }
+            AttrName::Static(name) => {
+                if self.field(name).is_none() {
+                    self.insert(Field { name, span, value: new });
+                }
+                match self.field(name) {
+                    Some(field) => (Some(&mut field.value), field.span),
+                    None => (None, span),
+                }
             }
         };
-        let at = match self.by_name.entry(name) {
-            Entry::Occupied(found) => *found.get(),
-            Entry::Vacant(free) => {
-                free.insert(self.fields.len());
-                self.fields.push(Field { name, span, value: FieldValue::Set(Self::new(false, span)) });
-                self.fields.len() - 1
-            }
-        };
-        let first = self.fields.get(at).map(|field| field.span);
-        let field = self.fields.get_mut(at);
-        match field.map(|field| field.open(lowering)).transpose()?.flatten() {
+        match value.map(|value| value.open(lowering)).transpose()?.flatten() {
             Some(set) => Ok(set),
-            None => Err(twice(lowering, name, span, first)),
+            None => Err(already_defined(lowering, attr, span, first)),
         }
     }
 
-    fn set(&mut self, lowering: &mut Lowering<'_>, step: PathStep, value: ast::Expr, span: Span) -> Fallible<()> {
-        let name = match step {
-            PathStep::Static(name) => name,
-            PathStep::Dynamic(key) => {
+    fn set(&mut self, lowering: &Lowering<'_>, attr: &Attr, value: NodeId, span: Span) -> Fallible<()> {
+        let name = match attr.name {
+            AttrName::Static(name) => name,
+            AttrName::Dynamic(key) => {
                 self.dynamic.push(Dynamic { key, span, value: FieldValue::Expr(value) });
                 return Ok(());
             }
         };
-        let Some(&at) = self.by_name.get(&name) else {
+        let Some(field) = self.field(name) else {
             self.insert(Field { name, span, value: FieldValue::Expr(value) });
             return Ok(());
         };
         // Two set literals with one name are merged; anything else is a mistake.
-        let first = self.fields.get(at).map(|field| field.span);
-        let ast::Expr::AttrSet(set) = value else {
-            return Err(twice(lowering, name, span, first));
-        };
-        match self.fields.get_mut(at).map(|field| field.open(lowering)).transpose()?.flatten() {
-            Some(target) => target.add_entries(lowering, set.entries()),
-            None => Err(twice(lowering, name, span, first)),
+        let first = field.span;
+        match (lowering.tree.node(value), field.value.open(lowering)?) {
+            (Node::Set(more), Some(target)) => target.add_entries(lowering, &more.entries),
+            _ => Err(twice(lowering, name, span, first)),
         }
-    }
-
-    fn defined_twice(&self, lowering: &Lowering<'_>, name: Symbol, span: Span) -> Box<Failure> {
-        let first = self.by_name.get(&name).and_then(|&at| self.fields.get(at)).map(|field| field.span);
-        twice(lowering, name, span, first)
     }
 
     pub(super) fn lower(self, lowering: &mut Lowering<'_>) -> Fallible<Bindings> {
@@ -204,7 +157,7 @@ impl SetBuilder {
         body: impl FnOnce(&mut Lowering<'_>) -> Fallible<T>,
     ) -> Fallible<(Bindings, T)> {
         self.fields.sort_by_key(|field| field.name);
-        let mut outside = Vec::new();
+        let mut outside = Vec::with_capacity(self.fields.len());
         for field in &self.fields {
             outside.push(match field.value {
                 FieldValue::Inherit => Some(inherited(lowering, field)?),
@@ -221,13 +174,13 @@ impl SetBuilder {
     }
 
     fn lower_inside(self, lowering: &mut Lowering<'_>, outside: Vec<Option<ExprId>>) -> Fallible<Bindings> {
-        let sources: Fallible<Vec<ExprId>> = self.inherit_from.iter().map(|source| lowering.expr(source)).collect();
+        let inherit_from = lowering.all(&self.inherit_from)?;
         let mut fields = Vec::with_capacity(self.fields.len());
         for (field, outside) in self.fields.into_iter().zip(outside) {
             let value = match (field.value, outside) {
                 (_, Some(expr)) => BindValue::Outside(expr),
                 (FieldValue::InheritFrom(source), None) => {
-                    let site = lowering.program.add(Expr::Const(crate::value::Value::Null), field.span);
+                    let site = lowering.program.add(Expr::Const(Value::Null), field.span);
                     BindValue::From(source, site)
                 }
                 (value, None) => BindValue::Inside(value.lower(lowering, Some(field.name), field.span)?),
@@ -236,86 +189,54 @@ impl SetBuilder {
         }
         let mut dynamic = Vec::with_capacity(self.dynamic.len());
         for entry in self.dynamic {
-            let key = dynamic_key(lowering, &entry)?;
+            let key = lowering.expr(entry.key)?;
             dynamic.push((key, entry.value.lower(lowering, None, entry.span)?));
         }
-        Ok(Bindings { recursive: self.recursive, fields, dynamic, inherit_from: sources? })
-    }
-}
-
-impl Field {
-    /// The field as a set that more bindings can go into, if it is a set literal.
-    fn open(&mut self, lowering: &mut Lowering<'_>) -> Fallible<Option<&mut SetBuilder>> {
-        if let FieldValue::Expr(ast::Expr::AttrSet(set)) = &self.value {
-            let builder = SetBuilder::of_set(lowering, set)?;
-            self.value = FieldValue::Set(builder);
-        }
-        Ok(match &mut self.value {
-            FieldValue::Set(set) => Some(set),
-            _ => None,
-        })
+        Ok(Bindings { recursive: self.recursive, fields, dynamic, inherit_from })
     }
 }
 
 impl FieldValue {
+    /// The value as a set that more bindings can go into, if it is a set literal.
+    fn open(&mut self, lowering: &Lowering<'_>) -> Fallible<Option<&mut SetBuilder>> {
+        if let Self::Expr(node) = *self
+            && let Node::Set(bindings) = lowering.tree.node(node)
+        {
+            *self = Self::Set(SetBuilder::new(lowering, bindings, lowering.tree.span(node))?);
+        }
+        Ok(match self {
+            Self::Set(set) => Some(set),
+            _ => None,
+        })
+    }
+
     fn lower(self, lowering: &mut Lowering<'_>, name: Option<Symbol>, span: Span) -> Fallible<ExprId> {
         match self {
-            Self::Expr(expr) => lowering.named(&expr, name),
+            Self::Expr(node) => lowering.named(node, name),
             Self::Set(set) => {
-                let set_span = set.span;
-                let bindings = lowering.nest(set_span, |lowering| set.lower(lowering))?;
-                Ok(lowering.program.add(Expr::Attrs(bindings.into()), set_span))
+                let span = set.span;
+                let bindings = set.lower(lowering)?;
+                Ok(lowering.program.add(Expr::Attrs(bindings.into()), span))
             }
             Self::Inherit | Self::InheritFrom(_) => Err(lowering.syntax(span, "a value is missing")),
         }
     }
 }
 
-fn static_name(lowering: &mut Lowering<'_>, attr: &ast::Attr) -> Fallible<Option<Symbol>> {
-    // A dynamic key must be lowered later, in the scope of the finished set.
-    if let ast::Attr::Ident(_) = attr {
-        return Ok(match lowering.key(attr)? {
-            Key::Static(name) => Some(name),
-            Key::Dynamic(_) => None,
-        });
-    }
-    let string = match attr {
-        ast::Attr::Str(string) => Some(string.clone()),
-        ast::Attr::Dynamic(dynamic) => match dynamic.expr() {
-            Some(ast::Expr::Str(string)) => Some(string),
-            _ => None,
-        },
-        ast::Attr::Ident(_) => None,
-    };
-    let is_plain = string.is_some_and(|string| string.parts().all(|part| matches!(part, InterpolPart::Literal(_))));
-    match is_plain.then(|| lowering.key(attr)).transpose()? {
-        Some(Key::Static(name)) => Ok(Some(name)),
-        _ => Ok(None),
-    }
-}
-
-fn dynamic_key(lowering: &mut Lowering<'_>, entry: &Dynamic) -> Fallible<ExprId> {
-    match lowering.key(&entry.key)? {
-        Key::Dynamic(expr) => Ok(expr),
-        Key::Static(name) => {
-            let text = lowering.program.name(name);
-            Ok(lowering.program.add(Expr::Const(crate::value::Value::Str(text)), entry.span))
-        }
-    }
-}
-
 /// The variable that `inherit name` means: the one outside of the bindings.
 fn inherited(lowering: &mut Lowering<'_>, field: &Field) -> Fallible<ExprId> {
-    let name = lowering.program.name(field.name);
-    let variable = lowering.variable(&name, field.span)?;
+    let variable = lowering.variable(field.name, field.span)?;
     Ok(lowering.program.add(variable, field.span))
 }
 
-fn twice(lowering: &Lowering<'_>, name: Symbol, span: Span, first: Option<Span>) -> Box<Failure> {
-    let message = format!("the attribute '{}' is already defined", lowering.program.name(name));
-    let failure = lowering.syntax(span, message);
-    match first {
-        Some(first) => failure.within(first, || "first defined here".into()),
-        None => failure,
+fn already_defined(lowering: &Lowering<'_>, attr: &Attr, span: Span, first: Span) -> Box<Failure> {
+    match attr.name {
+        AttrName::Static(name) => twice(lowering, name, span, first),
+        AttrName::Dynamic(_) => lowering.syntax(span, "a name is missing"),
     }
+}
+
+fn twice(lowering: &Lowering<'_>, name: Symbol, span: Span, first: Span) -> Box<Failure> {
+    let message = format!("the attribute '{}' is already defined", lowering.program.name(name));
+    lowering.syntax(span, message).within(first, || "first defined here".into())
 }

@@ -1,30 +1,26 @@
-//! From text to expressions: a guard over the tokens, the rnix parser, and the
-//! lowering of its tree into [`ast`]. Nothing of rnix is visible outside.
+//! From text to expressions: rnix's tokens, a parser that makes a `tree` of them,
+//! and its lowering into [`ast`]. Nothing of rnix is visible outside.
 
 mod ast;
 mod bindings;
+mod functions;
 mod lower;
 mod names;
-mod problem;
+mod operators;
+mod parser;
 mod scan;
 mod strings;
+mod tree;
 
 pub(crate) use ast::{BinaryOp, BindValue, Bindings, Expr, ExprId, Key, Lambda, Param, Part, Pattern, Program, Span, Symbol};
-pub(crate) use lower::Lowering;
 pub(crate) use names::nearest;
+
+use lower::Lowering;
 
 use crate::error::{ErrorKind, Failure, Fallible};
 use crate::files::NixPath;
-use crate::limits::{Limits, MAX_SOURCE_TOKENS};
+use crate::limits::Limits;
 use crate::value::Value;
-
-/// Stack that the parser and its tree need for each token of a hostile source:
-/// a chain of operators is parsed, or dropped, recursively by rnix and rowan.
-/// Measured below 700 bytes in unoptimised builds.
-const STACK_BYTES_PER_TOKEN: usize = 1_024;
-
-/// Stack to reserve for parsing, in bytes; only what is used is ever touched.
-pub(crate) const PARSER_STACK_BYTES: usize = MAX_SOURCE_TOKENS * STACK_BYTES_PER_TOKEN;
 
 /// A file to parse: its number among the sources, and the folder in which its
 /// relative paths start.
@@ -41,11 +37,7 @@ pub(crate) fn parse(program: &mut Program, unit: &Unit<'_>, globals: &dyn Fn(&st
         let message = format!("the source has {} bytes, limit source_bytes is {}", unit.text.len(), limits.source_bytes);
         return Err(Failure::new(ErrorKind::Limit, start, message));
     }
-    scan::check(unit.text, unit.file)?;
-    let parsed = rnix::Root::parse(unit.text);
-    if let Some(failure) = problem::first(parsed.errors(), unit) {
-        return Err(failure);
-    }
-    let root = parsed.tree().expr();
-    Lowering::new(program, unit, globals).file(root)
+    let tokens = scan::tokens(unit.text, unit.file)?;
+    let (tree, root) = parser::Parser::new(program, unit, &tokens).file()?;
+    Lowering::new(program, unit, &tree, globals).expr(root)
 }

@@ -1,6 +1,6 @@
-//! A look at the tokens before rnix parses them. It bounds what the parser's
-//! recursion and the tokenizer's look-ahead can cost, and it finds the bracket
-//! that was never closed, which a parser only notices at the end of the file.
+//! The tokens of a source, from rnix's tokenizer. Counts them, bounds what its
+//! look-ahead can cost, and finds the bracket that was never closed, which a
+//! parser only notices at the end of the file.
 
 use rnix::SyntaxKind as Kind;
 
@@ -14,15 +14,24 @@ use crate::limits::{MAX_SOURCE_NESTING, MAX_SOURCE_TOKENS};
 const LOOK_AHEAD_PER_BYTE: usize = 64;
 const FREE_LOOK_AHEAD: usize = 1 << 16;
 
+/// A token that is not white space or a comment, as a range of bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Token {
+    pub(super) kind: Kind,
+    pub(super) start: u32,
+    pub(super) end: u32,
+}
+
 struct Scan {
     file: u32,
     open: Vec<(Kind, Span)>,
-    tokens: usize,
+    tokens: Vec<Token>,
 }
 
-/// Fails where `text` is unbalanced, or nested, long or tangled beyond a bound.
-pub(super) fn check(text: &str, file: u32) -> Fallible<()> {
-    let mut scan = Scan { file, open: Vec::new(), tokens: 0 };
+/// The tokens of `text`. Fails where it is unbalanced, or nested, long or tangled
+/// beyond a bound.
+pub(super) fn tokens(text: &str, file: u32) -> Fallible<Vec<Token>> {
+    let mut scan = Scan { file, open: Vec::new(), tokens: Vec::new() };
     let mut look_ahead = LookAhead::new(text);
     let mut offset = 0;
     for (kind, token) in rnix::tokenize(text) {
@@ -40,9 +49,12 @@ pub(super) fn check(text: &str, file: u32) -> Fallible<()> {
     }
     match scan.open.last() {
         Some(&(kind, span)) => Err(syntax(span, format!("{} is never closed", describe_open(kind)))),
-        None => Ok(()),
+        None => Ok(scan.tokens),
     }
 }
+
+/// How much of a bad token a message repeats.
+const MAX_SHOWN_CHARS: usize = 40;
 
 fn syntax(span: Span, message: String) -> Box<Failure> {
     Failure::new(ErrorKind::Syntax, span, message)
@@ -61,6 +73,7 @@ fn bad_token(text: &str, token: &str, span: Span, open: Option<&(Kind, Span)>) -
     if token.starts_with("/*") {
         return syntax(span, "the comment is never closed".into());
     }
+    let token: String = token.chars().take(MAX_SHOWN_CHARS).collect();
     if token.contains('/') {
         return syntax(span, format!("'{token}' is not a path: a path may not end in '/' nor contain '//'"));
     }
@@ -74,8 +87,8 @@ impl Scan {
     }
 
     fn token(&mut self, kind: Kind, span: Span) -> Fallible<()> {
-        self.tokens += 1;
-        if self.tokens > MAX_SOURCE_TOKENS {
+        self.tokens.push(Token { kind, start: span.start, end: span.end });
+        if self.tokens.len() > MAX_SOURCE_TOKENS {
             return Err(limit(span, format!("the source has more than {MAX_SOURCE_TOKENS} tokens")));
         }
         match kind {
@@ -182,20 +195,20 @@ mod tests {
     use super::*;
 
     fn message(text: &str) -> String {
-        check(text, 0).unwrap_err().message
+        tokens(text, 0).unwrap_err().message
     }
 
     #[test]
     fn nesting_at_the_limit_and_one_past_it() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-        assert!(check(&nested(MAX_SOURCE_NESTING), 0).is_ok());
+        assert!(tokens(&nested(MAX_SOURCE_NESTING), 0).is_ok());
         assert!(message(&nested(MAX_SOURCE_NESTING + 1)).contains("nested more than 256"));
     }
 
     #[test]
     fn tokens_at_the_limit_and_one_past_it() {
         let list = |tokens: usize| format!("[{}]", "1 ".repeat(tokens - 2));
-        assert!(check(&list(MAX_SOURCE_TOKENS), 0).is_ok());
+        assert!(tokens(&list(MAX_SOURCE_TOKENS), 0).is_ok());
         assert!(message(&list(MAX_SOURCE_TOKENS + 1)).contains("more than 200000 tokens"));
     }
 
@@ -204,18 +217,18 @@ mod tests {
         // Every token of `1.1.1.` makes the tokenizer look to the end of the run.
         assert!(message(&"a.".repeat(100_000)).contains("run together"));
         assert!(message(&"<".repeat(200_000)).contains("run together"));
-        assert!(check(&"a ".repeat(90_000), 0).is_ok());
-        assert!(check(&"a.b.c-d ".repeat(20_000), 0).is_ok());
+        assert!(tokens(&"a ".repeat(90_000), 0).is_ok());
+        assert!(tokens(&"a.b.c-d ".repeat(20_000), 0).is_ok());
     }
 
     #[test]
     fn unbalanced_brackets_name_the_opening_one() {
-        let failure = check("{ a = [ 1 2; }", 0).unwrap_err();
+        let failure = tokens("{ a = [ 1 2; }", 0).unwrap_err();
         assert_eq!((failure.message.as_str(), failure.span.start), ("'[' is never closed: found '}' first", 6));
-        let failure = check("{ a = 1;", 0).unwrap_err();
+        let failure = tokens("{ a = 1;", 0).unwrap_err();
         assert_eq!((failure.message.as_str(), failure.span.start), ("'{' is never closed", 0));
         assert_eq!(message("1 )"), "')' closes nothing");
-        let failure = check("{ a = \"x; }", 0).unwrap_err();
+        let failure = tokens("{ a = \"x; }", 0).unwrap_err();
         assert_eq!((failure.message.as_str(), failure.span.start), ("the string is never closed", 6));
         assert_eq!(message("1 /* 2"), "the comment is never closed");
         assert_eq!(message("1 ^ 2"), "unexpected '^'");
