@@ -24,6 +24,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 
+# shellcheck disable=SC2016 # apt-get fills in these names
 mirror=$(apt-get indextargets --format '$(ORIGIN) $(REPO_URI)' | awk '$1 == "Debian" { print $2; exit }')
 [ -n "$mirror" ] || { echo "kernel.sh: apt knows no Debian mirror; run apt-get update first" >&2; exit 1; }
 mkdir -p apt/lists/partial apt/cache/archives/partial apt/parts
