@@ -733,3 +733,71 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn rules_of_blocks_that_are_refused_anyway() {
+    let row = |changes: &[(&str, Value)], want: &[&str]| assert_eq!(problems(&changed(changes)), want, "{changes:?}");
+    let volume = |value: Value| ("/TaskGroups/0/Volumes", json!({ "v": value }));
+    let at = "group \"front\" -> volume \"v\"";
+    row(
+        &[volume(json!({}))],
+        &[&format!("{at}: type is missing; set it to \"host\" or \"csi\""), &format!("{at}: source is missing; name the volume")],
+    );
+    row(
+        &[volume(json!({"Type": "hots", "Source": "s"}))],
+        &[&format!("{at}: type \"hots\" is unknown; did you mean \"host\"? use one of: host, csi")],
+    );
+    row(
+        &[volume(json!({"Type": "csi", "Source": "s"}))],
+        &[
+            &format!("{at}: access_mode is missing; a CSI volume needs one"),
+            &format!("{at}: attachment_mode is missing; a CSI volume needs one"),
+        ],
+    );
+    row(&[volume(json!({"Type": "host", "Source": "s", "PerAlloc": true}))], &[]);
+    let mut system = generate::ordinary(JobType::System);
+    set(&mut system, "/TaskGroups/0/Volumes/v", json!({"Type": "host", "Source": "s", "PerAlloc": true}));
+    assert_eq!(problems(&canonical(system)), [format!("{at}: per_alloc is not for jobs of type system; remove it")]);
+
+    let order = "group \"front\" -> scaling: min (1), count (5) and max (3) must not decrease in this order; change one";
+    row(&[("/TaskGroups/0/Count", json!(5)), ("/TaskGroups/0/Scaling", json!({"Min": 1, "Max": 3}))], &[order]);
+    row(&[("/TaskGroups/0/Count", json!(3)), ("/TaskGroups/0/Scaling", json!({"Min": 1, "Max": 3}))], &[]);
+    let device = json!([{"Name": "gpu", "Count": 0}]);
+    let want = "group \"front\" -> task \"server\" -> resources -> device \"gpu\": count must be at least 1 (it is 0); remove the device if none is needed";
+    row(&[("/TaskGroups/0/Tasks/0/Resources/Devices", device)], &[want]);
+    let actions = json!([{"Name": "a"}, {"Name": "a"}]);
+    let want = "group \"front\" -> task \"server\": action \"a\" is there more than once; give each another name";
+    row(&[("/TaskGroups/0/Tasks/0/Actions", actions)], &[want]);
+    let batch = |pointer: &str, value: Value| {
+        let mut job = generate::ordinary(JobType::Batch);
+        set(&mut job, pointer, value);
+        problems(&canonical(job))
+    };
+    assert_eq!(batch("/Periodic", json!({"Spec": "a", "Specs": ["b"]})), ["periodic: cron and crons are both set; keep one of them"]);
+    let twice = json!({"MetaRequired": ["a"], "MetaOptional": ["a"]});
+    assert_eq!(batch("/ParameterizedJob", twice), ["parameterized: metadata key \"a\" is there more than once; give each another name"]);
+}
+
+#[test]
+fn rules_of_checks_depend_on_the_provider() {
+    let at = "group \"front\" -> service \"front\" -> check \"c\"";
+    let check = |provider: &str, port: &str, mut check: Value| {
+        for (key, value) in [("Name", json!("c")), ("Interval", json!("10s")), ("Timeout", json!("1s"))] {
+            check[key] = value;
+        }
+        problems(&changed(&[
+            ("/TaskGroups/0/Services/0/Provider", json!(provider)),
+            ("/TaskGroups/0/Services/0/PortLabel", json!(port)),
+            ("/TaskGroups/0/Services/0/Checks", json!([check])),
+        ]))
+    };
+    let none: [String; 0] = [];
+    assert_eq!(check("consul", "", json!({"Type": "script", "Command": "/bin/true"})), none);
+    assert_eq!(check("consul", "http", json!({"Type": "grpc"})), none);
+    assert_eq!(check("consul", "http", json!({"Type": "script"})), [format!("{at}: command is missing; name what is run")]);
+    assert_eq!(check("nomad", "", json!({"Type": "tcp"})), [format!("{at}: port is missing; set it here or in the service")]);
+    assert_eq!(check("nomad", "", json!({"Type": "tcp", "PortLabel": "http"})), none);
+    assert_eq!(check("nomad", "http", json!({})), [format!("{at}: type is missing; set it to \"http\" or \"tcp\"")]);
+    let limit = json!({"Type": "tcp", "CheckRestart": {"Limit": -1}});
+    assert_eq!(check("nomad", "http", limit), [format!("{at}: check_restart limit must be at least 0 (it is -1)")]);
+}
