@@ -1,0 +1,143 @@
+//! Which nodes may take new work, by datacenter and pool. Built once per version of the node table, not per evaluation.
+
+use crate::feasible;
+use floe_model::{Job, Node, alloc::AllocationMetric};
+use floe_state::{State, Table};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+};
+
+/// The schedulable nodes of a state.
+#[derive(Debug, Default)]
+pub(crate) struct Roster {
+    /// The index of the node table that it was made from.
+    index: u64,
+    sites: BTreeMap<(String, String), Site>,
+}
+
+/// The nodes of one datacenter and pool.
+#[derive(Debug, Default)]
+struct Site {
+    schedulable: Vec<Arc<Node>>,
+    /// All nodes, also those that take no new work.
+    total: u64,
+}
+
+impl Roster {
+    pub(crate) fn new(view: &State) -> Self {
+        let mut sites: BTreeMap<(String, String), Site> = BTreeMap::new();
+        for node in view.nodes() {
+            let key = (node.datacenter.clone(), feasible::pool_of(node).to_owned());
+            let site = sites.entry(key).or_default();
+            site.total += 1;
+            if node.is_schedulable() {
+                site.schedulable.push(node.clone());
+            }
+        }
+        Self { index: view.table_index(Table::Nodes), sites }
+    }
+
+    /// True when it was made from the same version of the node table.
+    pub(crate) fn is_current(&self, view: &State) -> bool {
+        self.index == view.table_index(Table::Nodes)
+    }
+
+    /// The nodes that `job` may use, as far as datacenters and pool go.
+    pub(crate) fn candidates(&self, job: &Job) -> Candidates<'_> {
+        let mut found = Candidates::default();
+        found.metric.node_pool.clone_from(&job.node_pool);
+        for ((datacenter, pool), site) in &self.sites {
+            if !feasible::covers_pool(job, pool) {
+                continue;
+            }
+            found.metric.nodes_in_pool += site.total;
+            if !feasible::covers_datacenter(job, datacenter) {
+                continue;
+            }
+            *found.metric.nodes_available.entry(datacenter.clone()).or_default() += site.schedulable.len() as u64;
+            if !site.schedulable.is_empty() {
+                found.segments.push((found.len, &site.schedulable));
+                found.len += site.schedulable.len();
+            }
+        }
+        found.name_missing_datacenters(job);
+        found
+    }
+}
+
+/// The nodes that a job may use.
+#[derive(Debug, Default)]
+pub(crate) struct Candidates<'a> {
+    /// Runs of nodes, each with the number of nodes before it.
+    segments: Vec<(usize, &'a [Arc<Node>])>,
+    /// How many nodes.
+    pub(crate) len: usize,
+    /// What every explanation begins with: how many nodes there are, by pool and datacenter.
+    pub(crate) metric: AllocationMetric,
+}
+
+impl<'a> Candidates<'a> {
+    /// The node at `i`.
+    pub(crate) fn get(&self, i: usize) -> Option<&'a Arc<Node>> {
+        let at = self.segments.partition_point(|(before, _)| *before <= i).checked_sub(1)?;
+        let (before, nodes) = self.segments.get(at)?;
+        nodes.get(i - before)
+    }
+
+    /// All nodes in order of datacenter, pool and id.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &'a Arc<Node>> {
+        self.segments.iter().flat_map(|(_, nodes)| nodes.iter())
+    }
+
+    /// A datacenter that a job names and no node is in stands in the explanation with zero nodes.
+    fn name_missing_datacenters(&mut self, job: &Job) {
+        for pattern in &job.datacenters {
+            if !self.metric.nodes_available.keys().any(|dc| feasible::glob(pattern, dc)) {
+                self.metric.nodes_available.insert(pattern.clone(), 0);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use floe_state::{Command, Entry, Stamp};
+
+    fn state(nodes: &[(&str, &str, &str)]) -> State {
+        let mut state = State::default();
+        for (i, (id, dc, pool)) in (1..).zip(nodes) {
+            let node = Node { id: (*id).into(), datacenter: (*dc).to_owned(), node_pool: (*pool).to_owned(), ..Node::default() };
+            let command = Command::RegisterNode { node: Box::new(node) };
+            state.apply(i, &Entry { stamp: Stamp::default(), command });
+        }
+        state
+    }
+
+    #[test]
+    fn nodes_are_found_by_datacenter_and_pool() {
+        let roster = Roster::new(&state(&[("a", "dc1", ""), ("b", "dc2", ""), ("c", "dc1", "gpu"), ("d", "dc1", "default")]));
+        let ids = |datacenters: &[&str], pool: &str| {
+            let job = Job { datacenters: datacenters.iter().map(|d| (*d).to_owned()).collect(), node_pool: pool.to_owned(), ..Job::default() };
+            let c = roster.candidates(&job);
+            let by_index: Vec<String> = (0..c.len).map(|i| c.get(i).unwrap().id.to_string()).collect();
+            assert_eq!(by_index, c.iter().map(|n| n.id.to_string()).collect::<Vec<_>>());
+            assert!(c.get(c.len).is_none());
+            (by_index.join(" "), c.metric.nodes_in_pool)
+        };
+        assert_eq!(ids(&["*"], "default"), ("a d b".to_owned(), 3));
+        assert_eq!(ids(&[], ""), ("a d b".to_owned(), 3));
+        assert_eq!(ids(&["dc1"], "all"), ("a d c".to_owned(), 4));
+        assert_eq!(ids(&["dc2"], "gpu"), (String::new(), 1));
+        assert_eq!(ids(&["dc3"], "none"), (String::new(), 0));
+    }
+
+    #[test]
+    fn missing_datacenters_are_named() {
+        let roster = Roster::new(&state(&[("a", "dc1", "")]));
+        let job = Job { datacenters: vec!["dc1".to_owned(), "eu-*".to_owned()], ..Job::default() };
+        assert_eq!(roster.candidates(&job).metric.nodes_available, [("dc1".to_owned(), 1), ("eu-*".to_owned(), 0)].into());
+    }
+}
