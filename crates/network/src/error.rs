@@ -153,6 +153,10 @@ pub enum PortHolder {
     UnknownProcess,
 }
 
+/// How many ports the kernel gives one bridge (`BR_MAX_PORTS` less the number 0), and so how many
+/// allocations with a link fit on a node, however large the subnet.
+pub const MAX_BRIDGE_PORTS: usize = 1_023;
+
 /// Why an allocation could not be attached. Nothing of it remains.
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
@@ -191,6 +195,12 @@ pub enum AttachError {
         subnet: Subnet,
         /// How many addresses it has for allocations.
         capacity: usize,
+    },
+    /// The kernel's bound.
+    #[error("bridge {bridge} is full: the kernel allows {MAX_BRIDGE_PORTS} ports; place the allocation on another node")]
+    BridgeFull {
+        /// The bridge.
+        bridge: String,
     },
     /// The kernel did not do what it should.
     #[error(transparent)]

@@ -46,6 +46,17 @@ pub(crate) fn set_sysctl(name: &str, value: &str) -> Result<Option<String>, Kern
     Ok(Some(before))
 }
 
+/// Turns IPv6 off on a port of the bridge, which needs none: the bridge and the allocation's end have
+/// their own. With it, every port adds a route to the host, and the kernel walks all of them whenever a
+/// link comes or goes, so an allocation would cost the more the more there are.
+pub(crate) fn disable_ipv6(link: &str) -> Result<(), KernelError> {
+    match std::fs::write(format!("/proc/sys/net/ipv6/conf/{link}/disable_ipv6"), "1") {
+        // A kernel without IPv6 has nothing to turn off.
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(KernelError::refused(format!("turn IPv6 off on the link {link}"), e)),
+        _ => Ok(()),
+    }
+}
+
 /// The tables of the old iptables in this network namespace, one a line.
 pub(crate) fn legacy_tables() -> String {
     std::fs::read_to_string("/proc/thread-self/net/ip_tables_names").unwrap_or_default()

@@ -162,7 +162,9 @@ pub(crate) fn compare<'a>(
             map: port_map(*port),
         }));
     }
-    let mut audit = Audit { retiring: retiring.iter().cloned().collect(), ..Audit::default() };
+    // One that the kernel has collected, but that nobody was told about yet, is gone all the same.
+    let on_their_way = inventory.links.iter().filter(|link| retiring.contains(*link));
+    let mut audit = Audit { retiring: on_their_way.cloned().collect(), ..Audit::default() };
     if !inventory.bridge {
         audit.missing.push(Object::Bridge);
     }

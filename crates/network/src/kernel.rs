@@ -11,6 +11,7 @@ use crate::attachment::{Attachment, INTERFACE, Link, Port};
 use crate::config::NetworkConfig;
 use crate::conntrack::{self, Stale};
 use crate::error::KernelError;
+use crate::host;
 use crate::names;
 use crate::netlink::{Channel, Family, Request};
 use crate::netns::Namespace;
@@ -77,9 +78,7 @@ impl Kernel {
         };
         // Two calls: should the name belong to somebody else, nothing of theirs may be configured.
         self.route.call(&[rtnl::create_pair(&pair)])?;
-        let alias = names::alias(&config.bridge, &attachment.id);
-        self.route.call(&[rtnl::configure_port(&link.host_interface, &alias, config.hairpin)])?;
-        furnish(&mut netns.channel, Some(link))
+        self.reconnect(config, attachment, link, bridge, netns)
     }
 
     /// Sets again everything about a pair that exists; what is right stays as it is.
@@ -92,9 +91,13 @@ impl Kernel {
         netns: &mut Namespace,
     ) -> Result<(), KernelError> {
         let alias = names::alias(&config.bridge, &attachment.id);
-        self.route
-            .call(&[rtnl::enslave(&link.host_interface, bridge), rtnl::configure_port(&link.host_interface, &alias, config.hairpin)])?;
-        furnish(&mut netns.channel, Some(link))
+        host::disable_ipv6(&link.host_interface)?;
+        let name = &link.host_interface;
+        self.route.call(&[rtnl::enslave(name, bridge), rtnl::configure_port(name, &alias, config.hairpin)])?;
+        furnish(&mut netns.channel, Some(link))?;
+        // Last: a port whose other end is up already forwards at once, and not only when the kernel has
+        // noticed the change.
+        self.route.call(&[rtnl::raise(name)])
     }
 
     /// Deletes a link, if it exists.
@@ -200,6 +203,7 @@ pub(crate) fn observe(channel: &mut Channel) -> Result<Observed, KernelError> {
 pub(crate) fn furnish(channel: &mut Channel, link: Option<&Link>) -> Result<(), KernelError> {
     let mut requests: Vec<Request> = vec![rtnl::bring_up(LOOPBACK_INDEX)];
     if let Some(link) = link {
+        silence(channel, INTERFACE)?;
         let missing = || KernelError::refused(format!("find the link {INTERFACE}"), Errno::ENODEV);
         let index = find_link(channel, INTERFACE)?.ok_or_else(missing)?.index;
         requests.extend([
@@ -209,6 +213,14 @@ pub(crate) fn furnish(channel: &mut Channel, link: Option<&Link>) -> Result<(), 
         ]);
     }
     channel.call(&requests)
+}
+
+/// Keeps a link from announcing IPv6 addresses; a kernel without IPv6 has nothing to announce.
+fn silence(channel: &mut Channel, name: &str) -> Result<(), KernelError> {
+    match channel.call(&[rtnl::silence(name)]) {
+        Err(e) if e.is(Errno::EAFNOSUPPORT) || e.is(Errno::EOPNOTSUPP) => Ok(()),
+        other => other,
+    }
 }
 
 fn find_link(channel: &mut Channel, name: &str) -> Result<Option<LinkState>, KernelError> {

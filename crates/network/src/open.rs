@@ -165,6 +165,8 @@ impl Owner {
     /// Removes namespaces and links that no attachment uses. The links go with the namespaces, in the
     /// kernel's own time.
     fn remove_leaks(&mut self, report: &mut OpenReport) -> Result<(), KernelError> {
+        // Before the namespaces go, since links go with them.
+        let host = self.kernel.observe()?;
         for name in netns::list(&self.config.netns_dir)? {
             if !self.held.contains_key(&name) {
                 netns::remove(&self.config.netns_dir.join(&name))?;
@@ -173,7 +175,6 @@ impl Owner {
         }
         let links = self.held.values().filter_map(|held| held.attachment.link.as_ref());
         let keep: BTreeSet<&str> = links.map(|link| link.host_interface.as_str()).chain(self.retiring.iter().map(String::as_str)).collect();
-        let host = self.kernel.observe()?;
         let leaked = plan::leaked_links(&self.config, &host, &keep);
         for host_interface in leaked {
             report.removed.push(format!("the link {host_interface}"));

@@ -132,6 +132,10 @@ impl Owner {
                 if attachment.link.is_none() {
                     self.pool.release(address);
                 }
+                // The kernel says so with "exchange full".
+                if error.is(Errno::EXFULL) {
+                    return Err(AttachError::BridgeFull { bridge: self.config.bridge.clone() });
+                }
                 Err(error.into())
             }
         }
@@ -243,13 +247,8 @@ impl Owner {
 
     fn audit(&mut self) -> Result<Audit, NetworkError> {
         let inventory = Inventory::take(&mut self.kernel, &self.config)?;
-        // After the look at the kernel: a link that went in between is neither leaked nor retiring.
-        let retiring = self.retiring.clone();
-        self.reclaim();
         let held = self.held.values().map(|h| (&h.attachment, h.ports.as_slice()));
-        let mut audit = compare(inventory, held, &retiring);
-        audit.retiring = self.retiring.iter().cloned().collect();
-        Ok(audit)
+        Ok(compare(inventory, held, &self.retiring))
     }
 
     /// Removes everything of ours. All of it is tried; the first error is returned.

@@ -42,7 +42,7 @@ impl Observed {
 pub(crate) enum BridgeStep {
     /// It does not exist.
     Create,
-    /// It is down, or its hardware address or MTU is wrong.
+    /// It is down, or its hardware address, MTU or multicast snooping is wrong.
     Configure,
     /// It has not got its address.
     AddAddress,
@@ -134,7 +134,7 @@ pub(crate) fn bridge_steps(config: &NetworkConfig, host: &Observed) -> Result<Ve
     }
     let mut steps = Vec::new();
     let mac = names::hardware_address(config.subnet.gateway());
-    if !bridge.up || bridge.mac != mac || config.mtu.is_some_and(|mtu| mtu != bridge.mtu) {
+    if !bridge.up || bridge.multicast_snooping || bridge.mac != mac || config.mtu.is_some_and(|mtu| mtu != bridge.mtu) {
         steps.push(BridgeStep::Configure);
     }
     let wanted = AddressState { link: bridge.index, address: config.subnet.gateway(), prefix_len: config.subnet.prefix_len() };

@@ -119,6 +119,9 @@ fn a_bridge_is_repaired_thing_by_thing() {
     world.links[2].up = false;
     assert_eq!(bridge_steps(&config(), &world).unwrap(), [BridgeStep::Configure]);
     let mut world = host();
+    world.links[2].multicast_snooping = true;
+    assert_eq!(bridge_steps(&config(), &world).unwrap(), [BridgeStep::Configure]);
+    let mut world = host();
     world.links[2].mac = vec![0; 6];
     assert_eq!(bridge_steps(&config(), &world).unwrap(), [BridgeStep::Configure]);
     let mtu = NetworkConfig { mtu: Some(1400), ..config() };

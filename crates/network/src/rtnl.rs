@@ -8,7 +8,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NetlinkDeserializable, NetlinkHeader};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{
-    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth,
+    LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
@@ -41,6 +42,8 @@ pub(crate) struct LinkState {
     pub(crate) mac: Vec<u8>,
     pub(crate) mtu: u32,
     pub(crate) hairpin: bool,
+    /// Whether a bridge listens in on who wants which multicast.
+    pub(crate) multicast_snooping: bool,
 }
 
 /// An IPv4 address of a link.
@@ -76,24 +79,31 @@ pub(crate) struct Pair<'a> {
 /// Creates the bridge, up, with a hardware address that does not change as ports come and go.
 pub(crate) fn create_bridge(name: &str, mac: [u8; 6], mtu: Option<u32>) -> Request {
     let mut message = named(name);
-    message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]));
-    set_up(&mut message);
-    message.attributes.push(LinkAttribute::Address(mac.to_vec()));
-    message.attributes.extend(mtu.map(LinkAttribute::Mtu));
+    furnish_bridge(&mut message, mac, mtu);
     new_link(format!("create the bridge {name}"), message, NLM_F_CREATE | NLM_F_EXCL).needs(FEATURE_BRIDGE)
 }
 
 /// Brings a bridge that exists into the same state.
 pub(crate) fn configure_bridge(name: &str, mac: [u8; 6], mtu: Option<u32>) -> Request {
     let mut message = named(name);
-    set_up(&mut message);
-    message.attributes.push(LinkAttribute::Address(mac.to_vec()));
-    message.attributes.extend(mtu.map(LinkAttribute::Mtu));
+    furnish_bridge(&mut message, mac, mtu);
     new_link(format!("configure the bridge {name}"), message, 0)
 }
 
-/// Creates a pair: this end up and in the bridge, the other end as `eth0` in the namespace, where it
-/// cannot be up before this message is done. Creating it there is four times as fast as moving it.
+/// Multicast snooping is off: without a querier, which we are not, it only floods all the same, and with
+/// it the kernel visits every port whenever one comes up.
+fn furnish_bridge(message: &mut LinkMessage, mac: [u8; 6], mtu: Option<u32>) {
+    set_up(message);
+    message.attributes.push(LinkAttribute::Address(mac.to_vec()));
+    message.attributes.extend(mtu.map(LinkAttribute::Mtu));
+    message.attributes.push(LinkAttribute::LinkInfo(vec![
+        LinkInfo::Kind(InfoKind::Bridge),
+        LinkInfo::Data(InfoData::Bridge(vec![InfoBridge::MulticastSnooping(false)])),
+    ]));
+}
+
+/// Creates a pair: this end in the bridge, the other end as `eth0` in the namespace, both down. Creating
+/// the other end there is four times as fast as moving it.
 pub(crate) fn create_pair(pair: &Pair<'_>) -> Request {
     let mut peer = named(INTERFACE);
     peer.attributes.push(LinkAttribute::NetNsFd(pair.netns.as_raw_fd()));
@@ -105,17 +115,22 @@ pub(crate) fn create_pair(pair: &Pair<'_>) -> Request {
         .push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth), LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer)))]));
     message.attributes.push(LinkAttribute::Controller(pair.bridge));
     message.attributes.extend(pair.mtu.map(LinkAttribute::Mtu));
-    set_up(&mut message);
     let operation = format!("create the link {}", pair.host_interface);
     new_link(operation, message, NLM_F_CREATE | NLM_F_EXCL).needs(FEATURE_VETH)
 }
 
-/// Puts a link into the bridge, up.
+/// Puts a link into the bridge, whether or not it is there.
 pub(crate) fn enslave(name: &str, bridge: u32) -> Request {
     let mut message = named(name);
     message.attributes.push(LinkAttribute::Controller(bridge));
-    set_up(&mut message);
     new_link(format!("put the link {name} into the bridge"), message, 0)
+}
+
+/// Brings a link up by its name.
+pub(crate) fn raise(name: &str) -> Request {
+    let mut message = named(name);
+    set_up(&mut message);
+    new_link(format!("bring up the link {name}"), message, 0)
 }
 
 /// Marks a port of the bridge as ours and lets packets leave by it that came by it, or not.
@@ -127,6 +142,15 @@ pub(crate) fn configure_port(name: &str, alias: &str, hairpin: bool) -> Request 
         LinkInfo::PortData(InfoPortData::BridgePort(vec![InfoBridgePort::HairpinMode(hairpin)])),
     ]));
     new_link(format!("configure the bridge port {name}"), message, 0)
+}
+
+/// Keeps a link from making up IPv6 addresses when it comes up. Each such address is announced to every
+/// port of the bridge, so a new allocation would cost the more the more there are.
+pub(crate) fn silence(name: &str) -> Request {
+    let mut message = named(name);
+    let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
+    message.attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![mode])]));
+    new_link(format!("keep the link {name} from IPv6 announcements"), message, 0)
 }
 
 /// Brings a link up.
@@ -213,6 +237,9 @@ pub(crate) fn parse_link(kind: u16, payload: &[u8]) -> Option<LinkState> {
 fn read_info(link: &mut LinkState, info: LinkInfo) {
     match info {
         LinkInfo::Kind(kind) => link.kind = kind.to_string(),
+        LinkInfo::Data(InfoData::Bridge(bridge)) => {
+            link.multicast_snooping = bridge.contains(&InfoBridge::MulticastSnooping(true));
+        }
         LinkInfo::PortData(InfoPortData::BridgePort(port)) => {
             link.hairpin = port.contains(&InfoBridgePort::HairpinMode(true));
         }
@@ -319,7 +346,7 @@ mod tests {
         let file = std::fs::File::open("/dev/null").unwrap();
         let pair = Pair { host_interface: "fl0", bridge: 7, netns: file.as_fd(), mac: [2, 0xf1, 10, 0, 0, 2], mtu: None };
         let link = reread(&create_pair(&pair), parse_link).unwrap();
-        assert_eq!((link.kind.as_str(), link.bridge, link.up), ("veth", Some(7), true));
+        assert_eq!((link.kind.as_str(), link.bridge, link.up), ("veth", Some(7), false));
         let port = reread(&configure_port("fl0", "floe/floe/a", true), parse_link).unwrap();
         assert!(port.hairpin);
         assert_eq!(port.alias, "floe/floe/a");

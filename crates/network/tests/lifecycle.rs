@@ -5,6 +5,7 @@ mod world;
 
 use std::time::Duration;
 
+use floe_network::error::MAX_BRIDGE_PORTS;
 use floe_network::{
     AttachError, BrokenReason, Inventory, Network, NetworkConfig, NetworkError, OpenError, PortHolder, Protocol, Unavailable,
 };
@@ -128,6 +129,26 @@ async fn a_full_subnet_is_a_clear_error() {
     network.settle().await.unwrap();
     let again = network.attach(request("one-more", &[tcp(8080)])).await.unwrap();
     assert_eq!(address(&again).octets(), [172, 26, 64, 5]);
+    assert!(network.audit().await.unwrap().is_clean());
+    close(&world, &network).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_bridge_is_a_clear_error() {
+    let world = World::new();
+    let (network, _) = world.open(&[]).await;
+    let foreign: String = (0..MAX_BRIDGE_PORTS / 2)
+        .map(|n| format!("link add x{n} master floe type veth peer name y{n}\nlink set y{n} master floe\n"))
+        .collect();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), foreign).unwrap();
+    world.ip(&format!("-batch {}", file.path().display()));
+    network.attach(request("last", &[tcp(8080)])).await.unwrap();
+    let error = network.attach(request("one-more", &[tcp(8081)])).await.unwrap_err();
+    assert_eq!(error.to_string(), "bridge floe is full: the kernel allows 1023 ports; place the allocation on another node");
+    network.detach("last").await.unwrap();
+    network.settle().await.unwrap();
+    network.attach(request("one-more", &[tcp(8080), tcp(8081)])).await.unwrap();
     assert!(network.audit().await.unwrap().is_clean());
     close(&world, &network).await;
 }
@@ -389,6 +410,32 @@ async fn a_thousand_port_maps_are_rebuilt_in_one_transaction() {
     assert!(audit.is_clean());
     assert_eq!(audit.inventory.port_maps.len(), 1_025);
     close(&world, &network).await;
+}
+
+/// An agent that lives in a namespace of its own needs no configuration for that.
+#[test]
+fn the_host_is_the_namespace_in_which_the_network_was_opened() {
+    let world = World::new();
+    let config = NetworkConfig { host_netns: None, ..world.config.clone() };
+    let answer = inside(&world.host(), move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let (network, _) = Network::open(config.clone(), &[]).await.unwrap();
+            let a = network.attach(request("a", &[tcp(8080)])).await.unwrap();
+            serve(&a.netns, "a", 80);
+            (network, Inventory::observe(&config).await.unwrap())
+        })
+    });
+    let (network, inventory) = answer;
+    assert!(inventory.bridge && inventory.links.len() == 1);
+    // From a thread in the machine's own namespace, which has no bridge.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    assert!(tcp_from(&world.outside(), (HOST, 8080)).is_ok());
+    runtime.block_on(async {
+        network.attach(request("b", &[tcp(8081)])).await.unwrap();
+        assert!(network.audit().await.unwrap().is_clean());
+        close(&world, &network).await;
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]
