@@ -26,7 +26,8 @@ fn main() -> ExitCode {
         ["shim", dir] => return floe_runtime::shim::main(Path::new(dir)),
         ["bench"] => bench(50),
         ["bench", runs] => runs.parse().context("the number of runs").and_then(bench),
-        _ => Err(anyhow::anyhow!("usage: ctr bench [RUNS]")),
+        ["start", root, command, args @ ..] => start(Path::new(root), command, args),
+        _ => Err(anyhow::anyhow!("usage: ctr bench [RUNS] | ctr start DIR COMMAND [ARG...]")),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -63,6 +64,18 @@ fn bench(runs: usize) -> Result<()> {
     }
     print_table(&mut times);
     Ok(())
+}
+
+/// Plays an agent: starts a task and then does nothing, until it is stopped or killed. The task goes on.
+fn start(root: &Path, command: &str, args: &[&str]) -> Result<()> {
+    for dir in ["alloc/logs", "t/local", "t/secrets", "t/tmp"] {
+        fs::create_dir_all(root.join(dir))?;
+    }
+    let handle = spawn(&spec(root, Driver::Exec, command, args), &root.join("shim"), Path::new("/proc/self/exe"))?;
+    println!("{}", serde_json::to_string(&handle)?);
+    loop {
+        std::thread::park();
+    }
 }
 
 /// crun refuses a hybrid machine whose v2 tree has a controller: in a mount namespace of our own that tree is not there. All contestants

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use crate::error::{Doing, SystemError};
 
@@ -46,6 +47,18 @@ impl Layout {
                 std::io::Error::from(std::io::ErrorKind::NotFound),
             )
         })
+    }
+
+    /// The layout, looked up once: it does not change while the machine runs, and its text is long and slow to make for the kernel.
+    ///
+    /// # Errors
+    /// As `detect`, and then the next call tries again.
+    pub(crate) fn of_this_machine() -> Result<&'static Self, SystemError> {
+        static LAYOUT: OnceLock<Layout> = OnceLock::new();
+        match LAYOUT.get() {
+            Some(layout) => Ok(layout),
+            None => Self::detect().map(|layout| LAYOUT.get_or_init(|| layout)),
+        }
     }
 
     /// Reads the layout from the text of `mountinfo`. The v2 tree counts as the layout only when no controller lives in a v1 tree.

@@ -29,7 +29,7 @@ const KILL_POLL: Duration = Duration::from_millis(2);
 /// One cgroup: the same relative path in every tree of the machine.
 #[derive(Debug, Clone)]
 pub struct Cgroup {
-    layout: Layout,
+    layout: &'static Layout,
     path: PathBuf,
 }
 
@@ -39,12 +39,12 @@ impl Cgroup {
     /// # Errors
     /// When this machine's cgroup trees cannot be found.
     pub fn new(path: impl Into<PathBuf>) -> Result<Self, SystemError> {
-        Ok(Self { layout: Layout::detect()?, path: path.into() })
+        Ok(Self { layout: Layout::of_this_machine()?, path: path.into() })
     }
 
     /// The machine's trees.
     pub fn layout(&self) -> &Layout {
-        &self.layout
+        self.layout
     }
 
     /// The path in every tree.
@@ -58,7 +58,7 @@ impl Cgroup {
 
     /// The directory of a v1 controller, or the v2 directory.
     pub(crate) fn dir(&self, controller: &str) -> Option<PathBuf> {
-        match &self.layout {
+        match self.layout {
             Layout::V2 { root } => Some(root.join(&self.path)),
             Layout::V1 { .. } => self.layout.v1_root(controller).map(|root| root.join(&self.path)),
         }
@@ -66,7 +66,7 @@ impl Cgroup {
 
     /// Creates the cgroup in the trees of the controllers that matter.
     pub(crate) fn create(&self) -> Result<(), SystemError> {
-        match &self.layout {
+        match self.layout {
             Layout::V2 { root } => create_v2(root, &self.path),
             Layout::V1 { .. } => {
                 for dir in self.tracked_v1_dirs() {
@@ -111,17 +111,22 @@ impl Cgroup {
 
     /// Moves a process in. Its later children follow.
     pub(crate) fn join(&self, pid: u32) -> Result<(), SystemError> {
-        let dirs = match &self.layout {
+        let dirs = match self.layout {
             Layout::V2 { root } => vec![root.join(&self.path)],
             Layout::V1 { .. } => self.tracked_v1_dirs(),
         };
         dirs.iter().try_for_each(|dir| write_procs(dir, pid))
     }
 
-    /// Moves a process into the trees by which a service manager finds the processes of a unit, so that stopping the agent's unit does
-    /// not end it.
-    pub(crate) fn join_tracking(&self, pid: u32) -> Result<(), SystemError> {
-        match &self.layout {
+    /// Moves this process, in the trees by which a service manager finds the processes of a unit, out of the agent's unit: stopping the
+    /// agent must not end it. Does nothing when it is in no unit, because every move waits for all processors (milliseconds).
+    pub(crate) fn leave_unit(&self) -> Result<(), SystemError> {
+        const PATH: &str = "/proc/self/cgroup";
+        if !is_in_unit(&fs::read_to_string(PATH).doing(|| format!("read {PATH}"))?) {
+            return Ok(());
+        }
+        let pid = std::process::id();
+        match self.layout {
             Layout::V2 { root } => {
                 create_v2(root, &self.path)?;
                 write_procs(&root.join(&self.path), pid)
@@ -134,10 +139,11 @@ impl Cgroup {
         }
     }
 
-    /// Every process in the cgroup and the cgroups below it.
+    /// Every process in the cgroup and the cgroups below it. On v1 two trees are asked, because a process that is root on the host could
+    /// leave one of them; all would only take longer.
     pub fn processes(&self) -> Vec<i32> {
         let mut pids = Vec::new();
-        for dir in self.dirs() {
+        for dir in ["pids", "freezer"].iter().filter_map(|controller| self.dir(controller)).collect::<std::collections::BTreeSet<_>>() {
             collect_processes(&dir, &mut pids);
         }
         pids.sort_unstable();
@@ -147,13 +153,16 @@ impl Cgroup {
 
     /// Sends SIGKILL to everything in the cgroup, once. Returns whether something was there.
     pub(crate) fn kill_once(&self) -> bool {
-        if let Layout::V2 { root } = &self.layout {
+        if let Layout::V2 { root } = self.layout {
             let dir = root.join(&self.path);
             let pids = self.processes();
             if !pids.is_empty() && fs::write(dir.join("cgroup.kill"), "1").is_err() {
                 pids.iter().for_each(|pid| kill_pid(*pid));
             }
             return !pids.is_empty();
+        }
+        if self.processes().is_empty() {
+            return false;
         }
         // Frozen processes cannot fork away from the list that is being worked through.
         let freezer = self.dir("freezer").map(|dir| dir.join("freezer.state"));
@@ -213,6 +222,14 @@ impl Cgroup {
     }
 }
 
+/// Whether one of the trees without controllers places the process below its root. Lines are `number:controllers:path`.
+fn is_in_unit(cgroups: &str) -> bool {
+    cgroups
+        .lines()
+        .filter_map(|line| line.split_once(':')?.1.split_once(':'))
+        .any(|(controllers, path)| (controllers.is_empty() || controllers.starts_with("name=")) && path != "/")
+}
+
 fn missing_controller(controller: &str) -> SystemError {
     SystemError::new(
         format!("find the cgroup controller {controller}: enable it in the kernel's command line"),
@@ -266,5 +283,18 @@ fn remove_tree(dir: &Path) -> io::Result<()> {
     match fs::remove_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_found_in_the_trees_that_only_track() {
+        assert!(is_in_unit("0::/system.slice/floe.service\n"));
+        assert!(is_in_unit("12:pids:/\n1:name=systemd:/system.slice/floe.service\n0::/\n"));
+        assert!(!is_in_unit("12:memory:/user.slice\n1:name=systemd:/\n0::/\n"));
+        assert!(!is_in_unit(""));
     }
 }

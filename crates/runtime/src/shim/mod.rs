@@ -170,7 +170,7 @@ fn set_up(dir: &Path) -> Result<(TaskSpec, Cgroup), StartError> {
     let cgroup = Cgroup::new(spec.cgroup())?;
     let shim = ProcessId::of(own_pid())?;
     records::write(&dir.join(HANDLE), &TaskHandle { id: spec.id.clone(), shim, dir: dir.to_owned(), cgroup: spec.cgroup() })?;
-    Cgroup::new(Path::new(&spec.cgroup_parent).join(SHIMS_CGROUP))?.join_tracking(std::process::id())?;
+    Cgroup::new(Path::new(&spec.cgroup_parent).join(SHIMS_CGROUP))?.leave_unit()?;
     Ok((spec, cgroup))
 }
 
