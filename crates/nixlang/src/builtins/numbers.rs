@@ -43,7 +43,7 @@ fn round(evaluator: &mut Evaluator<'_>, call: &Call<'_>, operation: fn(f64) -> f
     };
     match float_to_int(float) {
         Some(int) => Ok(Value::Int(int)),
-        None => Err(call.error(evaluator, format!("{float} does not fit into an integer"))),
+        None => Err(call.error(evaluator, format!("{float:e} does not fit into an integer"))),
     }
 }
 

@@ -115,6 +115,7 @@ impl Evaluator<'_> {
     pub(crate) fn describe_function(&self, lambda: &Lambda) -> String {
         match lambda.name {
             Some(name) => format!("the function '{}'", self.program.name(name)),
+            None if self.root == Some(lambda.span) => "the file".into(),
             None => "the function".into(),
         }
     }

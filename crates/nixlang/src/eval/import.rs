@@ -33,6 +33,7 @@ impl Evaluator<'_> {
     /// Evaluates the first file.
     pub(crate) fn evaluate_root(&mut self, path: &NixPath, source: &str) -> Fallible<(Value, ExprId)> {
         let root = self.parse(path.to_string(), source, path.parent())?;
+        self.root = Some(self.span(root));
         let value = self.evaluate_file(path, root)?;
         Ok((value, root))
     }

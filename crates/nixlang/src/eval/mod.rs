@@ -41,6 +41,8 @@ pub(crate) struct Evaluator<'a> {
     pub(crate) imports: Imports,
     pub(crate) regexes: HashMap<Rc<str>, Rc<regex::Regex>>,
     pub(crate) messages: Vec<String>,
+    /// The whole of the first file.
+    root: Option<Span>,
     globals: BTreeMap<&'static str, Value>,
     fuel_left: u64,
     memory_left: u64,
@@ -57,6 +59,7 @@ impl<'a> Evaluator<'a> {
             imports: Imports::default(),
             regexes: HashMap::new(),
             messages: Vec::new(),
+            root: None,
             globals: BTreeMap::new(),
             fuel_left: limits.fuel,
             memory_left: limits.memory_bytes,

@@ -427,7 +427,7 @@ impl<'a> Parser<'a> {
         while !self.next_if(end) {
             let (entry, entry_height) = match self.peek() {
                 Some(Kind::TOKEN_INHERIT) => self.inherit()?,
-                Some(kind) if operators::starts_attr(kind) => self.binding()?,
+                Some(kind) if operators::starts_attr(kind) => self.binding(end)?,
                 _ => return Err(self.unexpected(&format!("a name or {}", operators::describe(end)))),
             };
             height = height.max(entry_height);
@@ -455,7 +455,7 @@ impl<'a> Parser<'a> {
         Ok((Entry::Inherit { from, names }, height))
     }
 
-    fn binding(&mut self) -> Fallible<(Entry, u32)> {
+    fn binding(&mut self, end: Kind) -> Fallible<(Entry, u32)> {
         let start = self.here();
         let path = self.attr_path()?;
         let span = self.since(start);
@@ -463,7 +463,10 @@ impl<'a> Parser<'a> {
             let message = format!("the attribute path has more than {MAX_ATTRPATH_LEN} parts");
             return Err(Failure::new(ErrorKind::Limit, span, message));
         }
-        self.expect(Kind::TOKEN_ASSIGN)?;
+        if !self.next_if(Kind::TOKEN_ASSIGN) {
+            let is_body = end == Kind::TOKEN_IN;
+            return Err(self.unexpected(if is_body { "'=' (or is 'in' missing before this name?)" } else { "'='" }));
+        }
         let value = self.expr()?;
         if !self.next_if(Kind::TOKEN_SEMICOLON) {
             return Err(self.missing_semicolon());
