@@ -41,8 +41,24 @@ fn decode_job(job: &Data) -> Fallible<wire::Decoded<Job>> {
     wire::from_value(job.to_json()).map_err(|error| {
         let name = error.path.rsplit_once('.').map_or(error.path.as_str(), |(_, name)| name);
         let at = place(job, &error.path, false);
-        Fault::new(&at, if name.is_empty() { error.message.clone() } else { format!("{name}: {}", error.message) })
+        let message = plain(&error.message);
+        Fault::new(&at, if name.is_empty() { message } else { format!("{name}: {message}") })
     })
+}
+
+/// The decoder's words for types, as people say them.
+fn plain(message: &str) -> String {
+    const WORDS: &[(&str, &str)] = &[
+        ("invalid type: string", "found"),
+        ("invalid type: integer", "found the number"),
+        ("invalid type: floating point", "found the number"),
+        ("invalid type: boolean", "found"),
+        ("expected i64", "expected a whole number"),
+        ("expected u64", "expected a number that is not negative"),
+        ("expected a boolean", "expected true or false"),
+        ("expected a string", "expected text"),
+    ];
+    WORDS.iter().fold(message.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
 /// The place of `TaskGroups[0].Tasks[1].Name` in the data: as far as the path can be followed.

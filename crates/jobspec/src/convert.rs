@@ -49,6 +49,10 @@ pub(crate) struct Converter<'f> {
 impl Converter<'_> {
     /// One body as an object of the wire.
     pub(crate) fn body(&mut self, schema: &Schema, body: &Body) -> Output {
+        self.labelled_body(schema, body, Label::None, "")
+    }
+
+    fn labelled_body(&mut self, schema: &Schema, body: &Body, key: Label, label: &str) -> Output {
         let mut out = Output::new();
         self.attributes(schema, body, &mut out);
         for child in schema.children {
@@ -56,6 +60,9 @@ impl Converter<'_> {
         }
         self.maps(schema, body, &mut out);
         self.unknown_blocks(schema, body);
+        if let Label::Key(key) | Label::Unique(key) = key {
+            out.entry(key).or_insert_with(|| label.into());
+        }
         for name in schema.required {
             if body.attribute(name).is_none() {
                 self.faults.add(&body.at, format!("{name} is missing"));
@@ -176,10 +183,7 @@ impl Converter<'_> {
                 self.faults.add(&block.kind_at, format!("only one {} block may stand here: merge it into the first", child.name));
                 continue;
             }
-            let mut object = self.body(child.schema, &block.body);
-            if let Label::Key(key) | Label::Unique(key) = child.label {
-                object.entry(key).or_insert_with(|| label.into());
-            }
+            let object = self.labelled_body(child.schema, &block.body, child.label, label);
             list.push((label.to_owned(), Json::Object(object)));
         }
         if list.is_empty() {

@@ -143,7 +143,11 @@ impl<'a> Sources<'a> {
         };
         let (file, text) = self.texts.get(source as usize).map(|(n, t)| (n.clone(), &**t)).unwrap_or_default();
         let message = match path {
-            Some(path) if !path.is_empty() => format!("{path}: {message}"),
+            // The path ends with the name that the message begins with.
+            Some(path) if !path.is_empty() => {
+                let own = path.rsplit('.').next().map(|name| format!("{name}: "));
+                format!("{path}: {}", own.and_then(|own| message.strip_prefix(&*own)).unwrap_or(&message))
+            }
             _ => message,
         };
         Diagnostic { file, place: span.map(|span| place(text, span)), message }

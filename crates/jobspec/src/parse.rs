@@ -31,6 +31,8 @@ use crate::{
 /// # Errors
 /// All mistakes that can be found at once, each with its place.
 pub fn parse(input: &ParseInput<'_>) -> Result<Parsed, ParseErrors> {
+    // A byte order mark is no part of the text.
+    let input = &ParseInput { source: input.source.strip_prefix('\u{feff}').unwrap_or(input.source), ..input.clone() };
     let budget = Budget::new(input.limits.clone());
     let mut run = Run { input, budget: &budget, faults: Faults::default(), warnings: Faults::default() };
     let mut sources = Sources::default();
@@ -70,7 +72,6 @@ impl<'i> Run<'i, '_> {
     }
 
     fn hcl(&mut self, sources: &mut Sources<'i>) -> Outcome {
-        // A byte order mark is no part of the text, but its bytes count for places: they become spaces.
         let text = self.input.source;
         let Some(file) = self.faults.take(hcl::parse_body(text, 0)) else { return Outcome::none() };
         let unit = Unit { source: 0, text, fixed: None };

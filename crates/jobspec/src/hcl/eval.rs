@@ -112,7 +112,7 @@ impl<'a> Context<'a> {
             Expression::Array(items) => self.array(items.iter(), unit, env, &unit.at_node(expression)),
             Expression::Object(object) => self.object(object, unit, env, &unit.at_node(expression)),
             Expression::StringTemplate(t) => template::string(self, t, unit, env),
-            Expression::HeredocTemplate(t) => template::render(self, &t.template, unit, env, &unit.at_node(&**t)),
+            Expression::HeredocTemplate(t) => template::heredoc(self, t, unit, env, &unit.at_node(&**t)),
             Expression::Parenthesis(inner) => self.eval(inner.inner(), unit, env),
             Expression::Variable(name) => self.name(name.as_str(), expression, unit, env),
             Expression::Conditional(c) => self.conditional(c, unit, env),
@@ -349,7 +349,7 @@ pub(crate) fn pairs(collection: &Value, at: &At) -> Fallible<Vec<(Value, Value)>
             Ok(list.items.iter().enumerate().map(|(i, v)| (index(i), v.clone())).collect())
         }
         Value::Map(map) => Ok(map.entries.iter().map(|(k, v)| (Value::Text(k.clone()), v.clone())).collect()),
-        other => Err(Fault::new(at, format!("for goes through a list or a map, found {}", other.describe()))),
+        other => Err(Fault::new(at, format!("expected a list or a map to go through, found {}", other.describe()))),
     }
 }
 

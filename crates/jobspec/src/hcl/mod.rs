@@ -49,11 +49,16 @@ fn syntax_fault(error: &hcl_edit::parser::Error, text: &str, source: u32) -> Box
     } else if rest.starts_with(',') && !line.contains('[') && !line.contains('(') {
         "a block holds one attribute a line: remove the comma and begin a new line".to_owned()
     } else if rest.trim_start_matches([' ', '\t']).starts_with(['\n', '\r']) || rest.is_empty() {
-        format!("something is missing at the end of this line: {message}")
+        if message.starts_with("invalid expression") {
+            "a value is missing at the end of this line".to_owned()
+        } else {
+            format!("something is missing at the end of this line: {message}")
+        }
     } else {
         format!("syntax error: {message}")
     };
-    Fault::new(&At::Text(Span::new(source, start..start + 1)), hint)
+    let word = rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'_').count().max(1);
+    Fault::new(&At::Text(Span::new(source, start..start + word)), hint)
 }
 
 fn in_interpolation(line: &str) -> bool {

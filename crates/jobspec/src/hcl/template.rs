@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use hcl_edit::{
     expr::{Expression, TraversalOperator},
-    template::{Directive, Element, ForDirective, Interpolation, StringTemplate, Template},
+    template::{Directive, Element, ForDirective, HeredocTemplate, Interpolation, StringTemplate, Template},
 };
 
 use super::{
@@ -35,7 +35,16 @@ pub(crate) fn quoted(cx: &Context<'_>, template: &Template, unit: Unit<'_>, env:
 
 /// The text of a template.
 pub(crate) fn render(cx: &Context<'_>, template: &Template, unit: Unit<'_>, env: &Env<'_>, at: &At) -> Fallible<Value> {
-    let mut out = Output { cx, text: String::new() };
+    dedented(cx, template, 0, unit, env, at)
+}
+
+/// The text of a heredoc. What `<<-` takes off its lines, the library's parser takes only off those outside of directives.
+pub(crate) fn heredoc(cx: &Context<'_>, heredoc: &HeredocTemplate, unit: Unit<'_>, env: &Env<'_>, at: &At) -> Fallible<Value> {
+    dedented(cx, &heredoc.template, heredoc.indent().unwrap_or(0), unit, env, at)
+}
+
+fn dedented(cx: &Context<'_>, template: &Template, indent: usize, unit: Unit<'_>, env: &Env<'_>, at: &At) -> Fallible<Value> {
+    let mut out = Output { cx, text: String::new(), indent, level: 0 };
     out.elements(template, unit, env)?;
     cx.text(out.text, at)
 }
@@ -59,6 +68,10 @@ fn is_runtime(expression: &Expression, env: &Env<'_>) -> bool {
 struct Output<'c, 'a> {
     cx: &'c Context<'a>,
     text: String,
+    /// Spaces that are taken off each line inside directives.
+    indent: usize,
+    /// How many directives are open.
+    level: usize,
 }
 
 impl Output<'_, '_> {
@@ -75,6 +88,10 @@ impl Output<'_, '_> {
 
     fn element(&mut self, element: &Element, strip: (bool, bool), unit: Unit<'_>, env: &Env<'_>) -> Fallible<()> {
         match element {
+            Element::Literal(text) if self.level > 0 && self.indent > 0 => {
+                let text = dedent(text.value(), self.indent);
+                self.push(stripped(&text, strip), &unit.at_node(element))
+            }
             Element::Literal(text) => self.push(stripped(text.value(), strip), &unit.at_node(element)),
             Element::Interpolation(i) => self.interpolation(i, unit, env),
             Element::Directive(directive) => match &**directive {
@@ -114,7 +131,9 @@ impl Output<'_, '_> {
     /// The body of a directive, whose own markers strip its ends.
     fn inner(&mut self, template: &Template, strip: (bool, bool), unit: Unit<'_>, env: &Env<'_>) -> Fallible<()> {
         let start = self.text.len();
+        self.level += 1;
         self.elements(template, unit, env)?;
+        self.level -= 1;
         let written = self.text.get(start..).unwrap_or("");
         let kept = stripped(written, strip);
         if kept.len() < written.len() {
@@ -160,6 +179,18 @@ fn strips(element: &Element) -> (bool, bool) {
             Directive::For(d) => (d.for_expr.strip.strip_start(), d.endfor_expr.strip.strip_end()),
         },
     }
+}
+
+/// Takes up to `indent` spaces and tabs off each line but the first, which goes on a line that has begun.
+fn dedent(text: &str, indent: usize) -> String {
+    let mut lines = text.split('\n');
+    let mut out = lines.next().unwrap_or("").to_owned();
+    for line in lines {
+        let blank = line.bytes().take(indent).take_while(|b| matches!(b, b' ' | b'\t')).count();
+        out.push('\n');
+        out.push_str(line.get(blank..).unwrap_or(""));
+    }
+    out
 }
 
 fn strips_nothing(i: &Interpolation) -> bool {

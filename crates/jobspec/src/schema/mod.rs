@@ -3,6 +3,8 @@
 //! The tables in this folder are all that knows the words of the language; [`crate::convert`] reads them.
 
 mod connect;
+#[cfg(test)]
+mod coverage;
 mod group;
 mod job;
 mod network;

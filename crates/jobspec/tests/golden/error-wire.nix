@@ -1,0 +1,1 @@
+{ Job = { ID = "web"; TaskGroup = [ ]; }; }
