@@ -44,7 +44,7 @@ fn filter(what: &str) -> String {
 
 fn dimension(what: &str, n: u64) -> String {
     match what.strip_prefix("ports: ") {
-        Some(which) => format!("Port {which} on {}", nodes(n)),
+        Some(which) => format!("Ports: {which} on {}", nodes(n)),
         None => format!("Dimension {what:?} exhausted on {}", nodes(n)),
     }
 }
@@ -83,7 +83,7 @@ mod tests {
             "* Resources exhausted on 4 nodes",
             "* Class \"big\" exhausted on 2 nodes",
             "* Dimension \"memory\" exhausted on 3 nodes",
-            "* Port 80 (http) in use on 1 node",
+            "* Ports: 80 (http) in use on 1 node",
             "* 2 more of the group found no node either",
         ];
         assert_eq!(explain(&metric, "web"), expected);

@@ -90,9 +90,9 @@ impl<'a> Candidates<'a> {
         self.segments.iter().flat_map(|(_, nodes)| nodes.iter())
     }
 
-    /// A datacenter that a job names and no node is in stands in the explanation with zero nodes.
+    /// A datacenter that a job names and no node is in stands in the explanation with zero nodes. `*` names none.
     fn name_missing_datacenters(&mut self, job: &Job) {
-        for pattern in &job.datacenters {
+        for pattern in job.datacenters.iter().filter(|p| *p != "*") {
             if !self.metric.nodes_available.keys().any(|dc| feasible::glob(pattern, dc)) {
                 self.metric.nodes_available.insert(pattern.clone(), 0);
             }

@@ -96,8 +96,9 @@ impl<'a> Run<'a, '_> {
                 None => _ = self.place(i, position, group, AllocId::default(), Step::Place),
             }
         }
-        // What is to be replaced on a node that takes no new work is left alone, unless the node is not the job's any more.
-        self.draft.explanation.count(&group.name, Step::Ignore, present.values().filter(|p| !matches!(p, Present::Gone(_))).count() as u64);
+        // What is to be replaced on a node that takes no new work is left alone.
+        let left = present.values().filter(|p| matches!(p, Present::Replace(..))).count();
+        self.draft.explanation.count(&group.name, Step::Ignore, left as u64);
     }
 
     /// Sorts out what the group has on one node, and stops what must be stopped at once.
@@ -108,7 +109,7 @@ impl<'a> Run<'a, '_> {
         for extra in live {
             self.stop(extra, words::NOT_NEEDED);
         }
-        let Some(alloc) = newest else { return self.ended(allocs) };
+        let Some(alloc) = newest else { return self.ended(group, allocs) };
         if let Some(why) = lost(self.request.view, alloc) {
             self.stop_lost(alloc, why);
             return None;
@@ -125,7 +126,7 @@ impl<'a> Run<'a, '_> {
     }
 
     /// What allocations that are over come to.
-    fn ended(&self, allocs: &[&'a Allocation]) -> Option<Present<'a>> {
+    fn ended(&mut self, group: &TaskGroup, allocs: &[&'a Allocation]) -> Option<Present<'a>> {
         let newest = allocs.iter().filter(|a| a.next_allocation.is_empty()).max_by_key(|a| (a.create_index, a.id.clone()))?;
         let current = is_current(newest, self.job);
         let ended = matches!(newest.client_status, AllocClientStatus::Complete | AllocClientStatus::Failed);
@@ -135,7 +136,12 @@ impl<'a> Run<'a, '_> {
             JobType::Sysbatch => ended && !newest.is_server_terminal(),
             _ => newest.client_status == AllocClientStatus::Failed && self.request.eval.triggered_by == EvalTrigger::RetryFailedAlloc,
         };
-        if current && rests { Some(Present::Stays) } else { Some(Present::Gone(newest.id.clone())) }
+        if current && rests {
+            self.draft.explanation.count(&group.name, Step::Ignore, 1);
+            Some(Present::Stays)
+        } else {
+            Some(Present::Gone(newest.id.clone()))
+        }
     }
 
     fn running(&mut self, position: usize, group: &TaskGroup, alloc: &'a Allocation) -> Option<Present<'a>> {

@@ -285,8 +285,9 @@ fn a_failed_deployment_replaces_no_more() {
     w.say("the deployment fails");
     w.run(fail);
     w.settle();
-    w.say("a node goes down: what is lost is replaced all the same");
-    w.node_status("n1", NodeStatus::Down);
+    w.say("a node of the old version goes down: what is lost is replaced all the same");
+    let old = w.find("web.g[2]").node_id.clone();
+    w.node_status(old.as_str(), NodeStatus::Down);
     w.settle();
     w.say("what fails under it stays");
     w.report("web.g[0]", Failed);

@@ -1,0 +1,267 @@
+//! What must hold of every decision, whatever the cluster, the job and their history.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod support;
+
+use floe_model::{
+    AllocClientStatus, EvalStatus, Evaluation, Job, JobType, NodeStatus,
+    group::{Spread, UpdateStrategy},
+    node::SchedulingEligibility,
+};
+use floe_scheduler::{Decision, Request, schedule};
+use floe_state::{Command, State, fit};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use support::{World, changed, constraint, job, key, node, static_port};
+
+/// What may happen to a cluster with one job.
+#[derive(Clone, Debug)]
+enum Event {
+    Node { i: usize, cpu: i64, dc2: bool, windows: bool, eligible: bool },
+    Down(usize),
+    Forget(usize),
+    Register(Spec),
+    Stop { purge: bool },
+    Report { nth: usize, what: u8 },
+    StopAlloc(usize),
+    Wait(i64),
+    Wake,
+    FailDeployment,
+}
+
+/// A job, in few words.
+#[derive(Clone, Copy, Debug)]
+struct Spec {
+    count: i64,
+    version: u8,
+    cpu: i64,
+    max_parallel: i64,
+    port: bool,
+    distinct: bool,
+    linux: bool,
+    spread: bool,
+    dc1: bool,
+}
+
+impl Spec {
+    fn job(self, job_type: JobType) -> Job {
+        let count = if job_type.is_system() { self.count.min(1) } else { self.count };
+        let mut j = changed(&job("web", job_type, count), &self.version.to_string());
+        let group = &mut j.task_groups[0];
+        group.tasks[0].resources.as_mut().unwrap().cpu = Some(self.cpu);
+        if self.port {
+            group.networks = vec![static_port("http", 8080)];
+        }
+        if self.distinct {
+            group.constraints.push(constraint("", "distinct_hosts", "true"));
+        }
+        if self.linux {
+            group.constraints.push(constraint("${attr.kernel.name}", "=", "linux"));
+        }
+        if self.spread && !job_type.is_system() {
+            group.spreads.push(Spread { attribute: "${node.datacenter}".to_owned(), weight: Some(50), ..Spread::default() });
+        }
+        if self.dc1 {
+            j.datacenters = vec!["dc1".to_owned()];
+        }
+        if !job_type.is_batch() {
+            j.update = Some(UpdateStrategy { max_parallel: Some(self.max_parallel), ..UpdateStrategy::default() });
+        }
+        j
+    }
+}
+
+fn any_spec() -> impl Strategy<Value = Spec> {
+    let rare = || prop::bool::weighted(0.25);
+    let cpu = prop_oneof![Just(300i64), Just(1500), Just(3000)];
+    ((0..7i64, 0..3u8, cpu, 0..4i64), (rare(), rare(), any::<bool>(), rare(), any::<bool>())).prop_map(
+        |((count, version, cpu, max_parallel), (port, distinct, linux, spread, dc1))| Spec {
+            count,
+            version,
+            cpu,
+            max_parallel,
+            port,
+            distinct,
+            linux,
+            spread,
+            dc1,
+        },
+    )
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let cpu = prop_oneof![Just(1000i64), Just(4000), Just(9000)];
+    prop_oneof![
+        3 => (1..6usize, cpu, any::<bool>(), prop::bool::weighted(0.2), prop::bool::weighted(0.8))
+            .prop_map(|(i, cpu, dc2, windows, eligible)| Event::Node { i, cpu, dc2, windows, eligible }),
+        1 => (1..6usize).prop_map(Event::Down),
+        1 => (1..6usize).prop_map(Event::Forget),
+        3 => any_spec().prop_map(Event::Register),
+        1 => prop::bool::weighted(0.3).prop_map(|purge| Event::Stop { purge }),
+        6 => (0..8usize, 0..6u8).prop_map(|(nth, what)| Event::Report { nth, what }),
+        1 => (0..8usize).prop_map(Event::StopAlloc),
+        2 => prop_oneof![Just(5i64), Just(60), Just(7200)].prop_map(Event::Wait),
+        2 => Just(Event::Wake),
+        1 => Just(Event::FailDeployment),
+    ]
+}
+
+fn happen(w: &mut World, job_type: JobType, event: &Event) {
+    match event {
+        Event::Node { i, cpu, dc2, windows, eligible } => {
+            let mut n = node(*i);
+            n.node_resources.cpu.cpu_shares = *cpu;
+            n.datacenter = if *dc2 { "dc2" } else { "dc1" }.to_owned();
+            n.attributes.insert("kernel.name".to_owned(), if *windows { "windows" } else { "linux" }.to_owned());
+            n.scheduling_eligibility = if *eligible { SchedulingEligibility::Eligible } else { SchedulingEligibility::Ineligible };
+            w.add(n);
+        }
+        Event::Down(i) => w.node_status(&format!("n{i}"), NodeStatus::Down),
+        Event::Forget(i) => _ = w.run(Command::DeleteNodes { ids: vec![format!("n{i}").as_str().into()] }),
+        Event::Register(spec) => w.register(&spec.job(job_type)),
+        Event::Stop { purge } => w.deregister("web", *purge),
+        Event::Report { nth, what } => {
+            let known: Vec<_> = w.state.allocs_of_job(&key("web")).filter(|a| !a.client_status.is_terminal()).cloned().collect();
+            let Some(alloc) = known.get(nth % known.len().max(1)) else { return };
+            let (status, healthy) = match what {
+                0 | 1 => (AllocClientStatus::Running, Some(true)),
+                2 => (AllocClientStatus::Running, Some(false)),
+                3 => (AllocClientStatus::Running, None),
+                4 => (AllocClientStatus::Failed, None),
+                _ => (AllocClientStatus::Complete, None),
+            };
+            w.report_alloc(&alloc.clone(), status, healthy);
+        }
+        Event::StopAlloc(nth) => {
+            let live = w.live("web");
+            if let Some(alloc) = live.get(nth % live.len().max(1)) {
+                w.run(Command::StopAlloc { id: alloc.id.clone() });
+            }
+        }
+        Event::Wait(seconds) => w.wait(*seconds),
+        Event::Wake => wake(w),
+        Event::FailDeployment => {
+            let active = w.state.latest_deployment(&key("web")).filter(|d| d.is_active()).map(|d| d.id.clone());
+            if let Some(id) = active {
+                let status = floe_model::deployment::DeploymentStatus::Failed;
+                w.run(Command::UpdateDeployment { id, status, description: "test".to_owned() });
+            }
+        }
+    }
+}
+
+fn wake(w: &mut World) {
+    let blocked: Vec<Evaluation> = w.state.evals().filter(|e| e.status == EvalStatus::Blocked).map(|e| (**e).clone()).collect();
+    for eval in blocked {
+        answer(w, &eval);
+    }
+}
+
+/// Answers an evaluation and checks everything that must hold of the answer.
+fn answer(w: &mut World, eval: &Evaluation) {
+    let seed = w.seed();
+    let decision = schedule(Request { view: &w.state, eval, now: w.now, seed });
+    assert_eq!(decision, schedule(Request { view: &w.state, eval, now: w.now, seed }), "not deterministic");
+    check_plan(&w.state, &decision);
+    let before = w.state.clone();
+    // Panics when a node is rejected: a plan from the present state always fits it.
+    w.apply(&decision.plan);
+    check_state(&before, &w.state);
+    let again_seed = w.seed();
+    let again = schedule(Request { view: &w.state, eval, now: w.now, seed: again_seed });
+    let words = |state, d| support::transcript(state, eval, d, w.now);
+    let quiet = again.plan.is_empty() && again.plan.evals.is_empty();
+    assert!(quiet, "not idempotent:\n{}after\n{}", words(&w.state, &again), words(&before, &decision));
+}
+
+/// Placements go where the job may go; the update keeps its pace.
+fn check_plan(state: &State, decision: &Decision) {
+    let plan = &decision.plan;
+    let job = plan.job.as_deref();
+    for p in plan.placements.iter().filter(|p| state.alloc(&p.id).is_none()) {
+        let (job, node) = (job.unwrap(), state.node(&p.node_id).unwrap());
+        assert!(node.is_schedulable(), "placed on a node that takes no work");
+        assert!(job.datacenters.iter().any(|dc| dc == "*" || *dc == node.datacenter), "placed outside the job's datacenters");
+        let constraints = &job.group(&p.task_group).unwrap().constraints;
+        if constraints.iter().any(|c| c.l_target.contains("kernel")) {
+            assert_eq!(node.attributes["kernel.name"], "linux", "placed against a constraint");
+        }
+    }
+    if let Some(max) = job.filter(|j| j.job_type == JobType::Service).and_then(|j| j.task_groups[0].update.as_ref()?.max_parallel)
+        && max > 0
+    {
+        let replaced = plan.stops.iter().filter(|s| s.description.starts_with("replaced by")).count();
+        assert!(replaced as i64 <= max, "{replaced} replaced at once, {max} allowed");
+    }
+    for stop in &plan.stops {
+        assert!(state.alloc(&stop.id).is_some(), "stops what is not there");
+    }
+}
+
+/// Nodes are not overfull; a group has no more than it wants, each index once; siblings keep apart where they must.
+fn check_state(before: &State, state: &State) {
+    for node in state.nodes() {
+        let live = |s: &State| s.allocs_of_node(&node.id).filter(|a| !a.is_terminal()).map(|a| (**a).clone()).collect::<Vec<_>>();
+        let (was, is) = (live(before), live(state));
+        // A node that shrank may be overfull; nothing may make it worse.
+        if fit::check(node, &is).is_err() {
+            assert!(fit::check(node, &was).is_err() && is.len() <= was.len(), "made node {} overfull", node.id);
+        }
+    }
+    let Some(job) = state.job(&key("web")).filter(|j| !j.stop) else { return };
+    let live: Vec<_> = state.allocs_of_job(&key("web")).filter(|a| !a.is_terminal()).collect();
+    let names: BTreeSet<_> = live.iter().map(|a| if job.job_type.is_system() { a.node_id.to_string() } else { a.name.clone() }).collect();
+    assert_eq!(names.len(), live.len(), "a name is used twice: {:#?}", live.iter().map(|a| &a.name).collect::<Vec<_>>());
+    if !job.job_type.is_system() {
+        assert!(live.len() <= job.task_groups[0].count() as usize, "{} live, {} wanted", live.len(), job.task_groups[0].count());
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_decision_of_a_random_history_keeps_the_rules(
+        seed in any::<u64>(),
+        job_type in prop::sample::select(&JobType::ALL[..]),
+        events in prop::collection::vec(any_event(), 1..40),
+    ) {
+        let mut w = World::with_nodes(3).seeded(seed);
+        for event in &events {
+            happen(&mut w, job_type, event);
+            let mut left = 100;
+            while let Some(eval) = w.due().first().cloned() {
+                answer(&mut w, &eval);
+                left -= 1;
+                prop_assert!(left > 0, "the cluster does not come to rest");
+            }
+        }
+    }
+
+    #[test]
+    fn indexes_are_the_lowest_when_nothing_fails(counts in prop::collection::vec(0..12i64, 1..8)) {
+        let mut w = World::with_nodes(4);
+        for count in counts {
+            w.register(&support::service(count));
+            w.settle();
+            w.all_run("web", Some(true));
+            w.settle();
+            let mut indexes: Vec<_> = w.live("web").iter().map(|a| a.index().unwrap()).collect();
+            indexes.sort_unstable();
+            prop_assert_eq!(indexes, (0..u32::try_from(count).unwrap()).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
+fn giving_up_fails_the_evaluation_and_leaves_a_blocked_one() {
+    let mut w = World::with_nodes(1);
+    w.register(&support::service(1));
+    let eval = w.due().first().cloned().unwrap();
+    let evals = floe_scheduler::give_up(&eval, (1, 2));
+    let [failed, blocked] = evals.as_slice() else { panic!("{evals:?}") };
+    assert_eq!((failed.status, &failed.id, &failed.blocked_eval), (EvalStatus::Failed, &eval.id, &blocked.id));
+    assert_eq!(failed.status_description, "gave up after 5 plans that met a changed cluster");
+    assert_eq!((blocked.status, blocked.triggered_by.as_str(), &blocked.previous_eval), (EvalStatus::Blocked, "max-plan-attempts", &eval.id));
+    w.run(Command::UpdateEvals { evals });
+    w.wake();
+    assert_eq!(w.live("web").len(), 1);
+}
