@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Command;
 
 use floe_runtime::{Bind, CpuQuota, Driver, SpawnError};
-use support::{Fixture, eventually};
+use support::{Fixture, TestMount, eventually};
 
 /// Runs a script and returns what it wrote.
 fn ask(fixture: &Fixture, script: &str) -> String {
@@ -59,19 +59,35 @@ fn namespaces_are_its_own_but_the_network() {
     }
 }
 
+/// A named network namespace that is gone when the test ends, however it ends.
+struct NetworkNamespace(String);
+
+impl NetworkNamespace {
+    fn new() -> Self {
+        let name = format!("floetest{}", std::process::id());
+        assert!(Command::new("ip").args(["netns", "add", &name]).status().unwrap().success(), "install iproute2");
+        Self(name)
+    }
+}
+
+impl Drop for NetworkNamespace {
+    fn drop(&mut self) {
+        let deleted = Command::new("ip").args(["netns", "del", &self.0]).status();
+        assert!(std::thread::panicking() || deleted.is_ok_and(|status| status.success()));
+    }
+}
+
 #[test]
 fn the_network_namespace_is_joined_by_path() {
     let fixture = Fixture::new("netns");
-    let name = format!("floetest{}", std::process::id());
-    assert!(Command::new("ip").args(["netns", "add", &name]).status().unwrap().success(), "install iproute2");
+    let namespace = NetworkNamespace::new();
     for driver in [Driver::Exec, Driver::RawExec] {
         let mut spec = fixture.spec(driver, "/bin/sh", &["-c", "readlink /proc/self/ns/net; ls /sys/class/net; wc -l < /proc/net/dev"]);
-        spec.netns = Some(format!("/run/netns/{name}").into());
+        spec.netns = Some(format!("/run/netns/{}", namespace.0).into());
         let status = fixture.run(&spec);
         assert!(status.is_success(), "{status:?}");
     }
     let host = fs::read_link("/proc/self/ns/net").unwrap();
-    assert!(Command::new("ip").args(["netns", "del", &name]).status().unwrap().success());
     let out = fixture.stdout();
     let lines: Vec<&str> = out.lines().collect();
     assert_ne!(lines[0], host.to_str().unwrap());
@@ -199,6 +215,21 @@ fn task_directories_belong_to_the_task_and_other_users_of_the_allocation() {
     let status = fixture.run(&other);
     assert!(status.is_success(), "{}", fixture.stderr());
     assert_eq!(fs::metadata(fixture.path("alloc/data/second")).unwrap().uid(), 1000);
+}
+
+#[test]
+fn a_file_system_without_id_maps_is_given_to_the_task_instead() {
+    // ramfs has no id-mapped mounts; tmpfs has them since Linux 6.3.
+    for kind in ["ramfs", "tmpfs"] {
+        let fixture = Fixture::new("noidmap");
+        let secrets = TestMount::new(kind, "mode=0700", fixture.path("web/secrets"));
+        assert_eq!(
+            ask(&fixture, "echo hidden > /secrets/file && cat /secrets/file && stat -c %u /secrets /secrets/file"),
+            "hidden\n65534\n65534\n"
+        );
+        let shift = if kind == "ramfs" { floe_runtime::DEFAULT_ID_RANGE_START } else { 0 };
+        assert_eq!(fs::metadata(secrets.path().join("file")).unwrap().uid(), 65_534 + shift);
+    }
 }
 
 #[test]

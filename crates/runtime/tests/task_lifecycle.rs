@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use floe_runtime::{Attached, Driver, ProcessId, Signal, SignalError, SpawnError, TaskHandle, destroy, reap_leftovers, reattach, spawn};
-use support::{Fixture, PATIENCE, eventually, shim_exe};
+use support::{Fixture, PATIENCE, TestMount, eventually, shim_exe};
 
 const BOTH: [Driver; 2] = [Driver::Exec, Driver::RawExec];
 
@@ -311,26 +311,22 @@ fn disabled_logs_leave_no_files() {
 #[test]
 fn a_full_disk_loses_output_but_not_the_task() {
     let fixture = Fixture::new("full");
-    let logs = fixture.path("small");
-    fs::create_dir(&logs).unwrap();
-    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(&logs).status().unwrap();
-    assert!(mount.success(), "mount a tmpfs as root");
+    let disk = TestMount::new("tmpfs", "size=64k", fixture.path("small"));
     let fifo = fixture.path("web/local/go");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     let mut spec = fixture.raw("head -c 200000 /dev/zero | tr '\\0' 'x'; echo; echo written > $DONE; read x < $GO; echo after; exit 4");
     spec.env.insert("GO".to_owned(), fifo.to_str().unwrap().to_owned());
     spec.env.insert("DONE".to_owned(), fixture.path("web/local/done").to_str().unwrap().to_owned());
-    spec.logs.dir.clone_from(&logs);
+    spec.logs.dir = disk.path().to_owned();
     let (handle, _process) = fixture.start(&spec);
     eventually("all output written", || fixture.path("web/local/done").exists());
-    let log = logs.join("web.stdout.0");
+    let log = disk.path().join("web.stdout.0");
     eventually("a full file system", || fs::metadata(&log).is_ok_and(|metadata| metadata.len() > 30_000));
     // Room again: empty the file that is open.
     fs::File::options().write(true).open(&log).unwrap().set_len(0).unwrap();
     fs::write(&fifo, "go\n").unwrap();
     let status = fixture.finish(&handle);
     let text = fs::read_to_string(&log).unwrap();
-    assert!(Command::new("umount").arg(&logs).status().unwrap().success());
     assert_eq!(status.exit_code, 4);
     assert!(text.contains("bytes of output were lost here: No space left on device") && text.ends_with("after\n"), "{text}");
 }

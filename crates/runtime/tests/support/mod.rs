@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -172,6 +173,29 @@ impl Drop for Fixture {
         assert_eq!(self.processes(), Vec::<String>::new(), "processes were left behind");
         assert_eq!(self.mounts(), Vec::<String>::new(), "mounts were left behind");
         assert!(!self.shim_dir().exists());
+    }
+}
+
+/// A file system mounted for a test, gone when the test ends, however it ends.
+pub struct TestMount(PathBuf);
+
+impl TestMount {
+    pub fn new(kind: &str, options: &str, path: PathBuf) -> Self {
+        fs::create_dir_all(&path).unwrap();
+        let status = Command::new("mount").args(["-t", kind, "-o", options, kind]).arg(&path).status().unwrap();
+        assert!(status.success(), "mount a {kind} as root");
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TestMount {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg(&self.0).status();
+        assert!(std::thread::panicking() || unmounted.is_ok_and(|status| status.success()), "unmount {}", self.0.display());
     }
 }
 
