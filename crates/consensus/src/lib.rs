@@ -1,1 +1,58 @@
-//! openraft: proposals, reads, membership, the storage adapters.
+//! The servers' agreement: proposals, reads, leadership. The only crate that names openraft, and only `raft_types` spells its types out.
+//!
+//! ```text
+//! propose(Command) -> stamp -> openraft -> log (append, one fdatasync a batch) -> apply -> views, events -> answer
+//! ```
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`consensus`] | [`Consensus`]: open, propose, read, watch, shut down |
+//! | [`config`] | [`Config`], timings, bounds |
+//! | [`error`] | what a caller can be told |
+//! | [`stamp`] | [`Clock`] and [`Entropy`], which a simulation replaces |
+//! | [`publish`] | views and events for watchers |
+//! | [`leadership`] | who leads |
+//! | [`status`] | numbers for `/v1/status` and metrics |
+//! | [`network`] | [`Transport`]: how servers call each other |
+//! | `log`, `machine`, `codec` | adapters: our log, our state machine, and their bytes |
+//!
+//! | task | input | output |
+//! |---|---|---|
+//! | openraft's core, ticker and state machine worker | proposals, the log's callbacks, time | appends, applies |
+//! | `leadership::follow` | openraft's metrics | [`Leadership`]; notices that openraft stopped |
+//! | `raft-log-writer` (a thread, in `floe-store`) | appends | fdatasyncs, callbacks |
+//!
+//! Invariants:
+//! - An answer to a proposal is given when the entry is durable on a quorum and applied here, and the view shows it.
+//! - An entry that cannot be decoded or applied stops the server; nothing after it is applied, and no view shows anything of it.
+//! - No async worker waits for a disk: the log has a thread, and reads of old entries and snapshots run on blocking threads.
+#![forbid(unsafe_code)]
+
+mod codec;
+pub mod config;
+pub mod consensus;
+pub mod error;
+pub mod leadership;
+mod log;
+mod machine;
+pub mod network;
+pub mod publish;
+mod raft_types;
+pub mod server_id;
+pub mod stamp;
+pub mod status;
+mod stop;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::{Config, Start, Timings};
+pub use consensus::{Consensus, Proposed};
+pub use error::{OpenError, ProposeError, ReadError, StopReason};
+pub use floe_store::{DataFolder, FolderError};
+pub use leadership::Leadership;
+pub use network::{NoTransport, Rpc, Transport, TransportError};
+pub use publish::{Event, EventError, Events};
+pub use server_id::{Server, ServerAddress, ServerId};
+pub use stamp::{Clock, Entropy, OsEntropy, SystemClock};
+pub use status::Status;

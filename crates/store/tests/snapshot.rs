@@ -73,6 +73,7 @@ fn a_damaged_one_is_named_and_the_older_one_serves() {
         assert!(matches!(error, SnapshotError::Damaged { .. }), "{error:?}");
         assert!(error.to_string().contains("2-3.snap") && error.to_string().contains("operator snapshot restore"), "{error}");
         assert_eq!(snapshots.newest().unwrap().unwrap().id, id(1));
+        assert_eq!(files(&dir), ["1-3.snap", "2-3.snap.damaged"], "it is set aside, not thrown away");
     }
     std::fs::copy(path(&dir).join("1-3.snap"), &newest).unwrap();
     assert_eq!(snapshots.newest().unwrap().unwrap().id, id(1), "a snapshot under another's name is damage");

@@ -248,6 +248,7 @@ fn boxed(e: impl Into<redb::Error>) -> Failure {
     Box::new(e.into())
 }
 
+#[allow(clippy::boxed_local, reason = "redb's error is large, so it travels in a box up to here")]
 fn cause(e: Failure) -> Cause {
     Arc::new(*e)
 }

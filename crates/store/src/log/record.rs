@@ -48,11 +48,10 @@ impl LogRecord {
     pub(crate) fn write(&self, into: &mut [u8]) {
         let term = self.position.term.to_be_bytes();
         let sum = frame::checksum(&self.position.index.to_be_bytes(), &[&term, &self.payload]);
-        if let Some((header, body)) = into.split_first_chunk_mut::<HEADER_BYTES>() {
-            header[..sum.len()].copy_from_slice(&sum);
-            header[sum.len()..].copy_from_slice(&term);
-            body.copy_from_slice(&self.payload);
-        }
+        let Some((to_sum, rest)) = into.split_first_chunk_mut() else { return };
+        let Some((to_term, to_payload)) = rest.split_first_chunk_mut() else { return };
+        (*to_sum, *to_term) = (sum, term);
+        to_payload.copy_from_slice(&self.payload);
     }
     /// Reads what [`LogRecord::write`] wrote for the entry at `index`; nothing when it is damaged.
     pub(crate) fn read(index: u64, bytes: &[u8]) -> Option<Self> {

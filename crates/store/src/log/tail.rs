@@ -47,8 +47,11 @@ impl Tail {
         }
     }
 
-    /// Forgets the entries after `last`.
+    /// Forgets the entries after `last`; nothing, when the log ends before that.
     pub(crate) fn truncate(&mut self, last: Option<Position>) {
+        if self.contents.last.map(|p| p.index) <= last.map(|p| p.index) {
+            return;
+        }
         let keep = last.map_or(0, |p| p.index.saturating_add(1));
         while self.records.back().is_some_and(|r| r.index() >= keep) {
             self.bytes -= self.records.pop_back().map_or(0, |r| r.bytes());
@@ -136,6 +139,17 @@ mod tests {
         tail.flushed(2, 1);
         assert_eq!(tail.held(), 0);
         assert_eq!(tail.contents.last, Some(at(2)));
+    }
+
+    #[test]
+    fn truncating_behind_the_end_changes_nothing() {
+        let mut tail = Tail::new(Contents::default(), 1000);
+        tail.truncate(Some(at(9)));
+        assert_eq!(tail.contents.last, None);
+        tail.append(&[record(1), record(2)]);
+        tail.truncate(Some(at(2)));
+        tail.truncate(Some(at(9)));
+        assert_eq!((tail.contents.last, tail.held(), tail.truncations), (Some(at(2)), 2, 0));
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub const KEEP: usize = 2;
 
 const EXTENSION: &str = ".snap";
 const TEMPORARY: &str = ".tmp";
+const DAMAGED: &str = ".damaged";
 const DIRECTORY: &str = "snapshots";
 
 /// The last entry that a snapshot includes.
@@ -182,7 +183,8 @@ impl SnapshotStore {
         Ok(ids.into_iter().map(|id| self.file(id)).collect())
     }
 
-    /// The newest snapshot that is whole. Damaged ones are named in the log and passed over.
+    /// The newest snapshot that is whole. Damaged ones are named in the log and passed over; their files get another ending, so that they do
+    /// not count as one of the [`KEEP`].
     ///
     /// # Errors
     /// When the disk refuses, or a newer build wrote one: an older one would bring back an old state.
@@ -192,6 +194,7 @@ impl SnapshotStore {
                 Ok(snapshot) => return Ok(Some(snapshot)),
                 Err(damage @ SnapshotError::Damaged { .. }) => {
                     tracing::warn!("{damage}; an older snapshot serves, if there is one");
+                    self.set_aside(file.id);
                 }
                 Err(other) => return Err(other),
             }
@@ -199,12 +202,11 @@ impl SnapshotStore {
         Ok(None)
     }
 
-    /// Removes a damaged snapshot's file under its name, so that it is not met again.
-    ///
-    /// # Errors
-    /// When the disk refuses.
-    pub fn forget(&self, id: SnapshotId) -> Result<(), SnapshotError> {
-        self.remove(&id.file_name())
+    fn set_aside(&self, id: SnapshotId) {
+        let name = id.file_name();
+        if let Err(error) = self.directory.rename(&name, &format!("{name}{DAMAGED}")) {
+            tracing::warn!(file = self.directory.display(&name), %error, "a damaged snapshot could not be renamed");
+        }
     }
 
     /// The file of a snapshot, whether it exists or not.

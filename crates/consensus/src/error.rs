@@ -1,0 +1,179 @@
+//! What a caller can be told.
+
+use crate::{Server, codec::EncodeError};
+use floe_store::{LogError, SnapshotError};
+use std::time::Duration;
+
+/// Why this server does not take part any more.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StopReason {
+    /// It was shut down.
+    #[error("this server was shut down")]
+    Closed,
+    /// The disk failed, or an entry could not be applied. To go on would be to diverge.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// The server cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The log cannot be opened.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The snapshots cannot be opened.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// A snapshot is whole but cannot be understood.
+    #[error("restore snapshot {index}-{term}")]
+    Restore {
+        /// The index of the last entry in it.
+        index: u64,
+        /// The term of that entry.
+        term: u64,
+        /// Why not.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The log begins after the state ends: entries between are gone.
+    #[error(
+        "open server: the log begins after entry {purged}, but the newest whole snapshot ends at {snapshot}; move the server folder away and \
+         restart: a server gets its state back from the other servers; a single server restores a snapshot: floe operator snapshot restore"
+    )]
+    Hole {
+        /// The last entry that the log does not have any more.
+        purged: u64,
+        /// The last entry of the snapshot; zero when there is none.
+        snapshot: u64,
+    },
+    /// The timings make no sense together.
+    #[error("open server: the timings are not usable: {0}")]
+    Timings(String),
+    /// It had to stop while it recovered.
+    #[error("open server: {0}")]
+    Stopped(StopReason),
+    /// A single server did not come to lead within the time given.
+    #[error("open server: it did not become ready within {0:?}; look at the log for what the disk is doing")]
+    NotReady(Duration),
+    /// The first entry of a new cluster could not be written.
+    #[error("open server: write the cluster's version")]
+    Bootstrap(#[source] Box<ProposeError>),
+    /// A thread of the runtime could not be had.
+    #[error("open server: the runtime is shutting down")]
+    Runtime,
+}
+
+/// A command was not carried out, or nobody knows.
+#[derive(Debug, thiserror::Error)]
+pub enum ProposeError {
+    /// Another server leads; ask it. Nothing was done.
+    #[error("propose {command}: this server does not lead; ask {leader}")]
+    NotLeader {
+        /// The command's kind.
+        command: &'static str,
+        /// The server that leads.
+        leader: Box<Server>,
+    },
+    /// Nobody leads as far as this server knows. Nothing was done.
+    #[error("propose {command}: no server leads at present; {advice}")]
+    Unavailable {
+        /// The command's kind.
+        command: &'static str,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// Too much waits. Nothing was done.
+    #[error("propose {command}: {limit} proposals wait already and none was done within {after:?}; try again later")]
+    Overloaded {
+        /// The command's kind.
+        command: &'static str,
+        /// How many may wait.
+        limit: usize,
+        /// How long it waited for its turn.
+        after: Duration,
+    },
+    /// It is too large. Nothing was done.
+    #[error("propose {command}: it has {bytes} bytes, but at most {limit} fit into one entry; split it")]
+    TooLarge {
+        /// The command's kind.
+        command: &'static str,
+        /// Its size.
+        bytes: usize,
+        /// The most that is taken.
+        limit: usize,
+    },
+    /// No answer in time. It may have been done or may still be done.
+    #[error("propose {command}: no answer within {after:?}; it may still be carried out, so look before you try again")]
+    Timeout {
+        /// The command's kind.
+        command: &'static str,
+        /// How long it waited.
+        after: Duration,
+    },
+    /// The leader changed meanwhile. It may have been done or may still be done.
+    #[error("propose {command}: the leader changed meanwhile; it may still be carried out, so look before you try again")]
+    OutcomeUnknown {
+        /// The command's kind.
+        command: &'static str,
+    },
+    /// This server stopped.
+    #[error("propose {command}: {reason}")]
+    Stopped {
+        /// The command's kind.
+        command: &'static str,
+        /// Why.
+        reason: StopReason,
+    },
+    /// It cannot be written as MessagePack.
+    #[error("propose {command}: it cannot be written down")]
+    Encode {
+        /// The command's kind.
+        command: &'static str,
+        /// Why not.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl ProposeError {
+    pub(crate) fn encode(command: &'static str, source: EncodeError) -> Self {
+        Self::Encode { command, source: Box::new(source) }
+    }
+}
+
+/// A read could not be made sure to be up to date, or a snapshot was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Another server leads; ask it.
+    #[error("{action}: this server does not lead; ask {leader}")]
+    NotLeader {
+        /// What was asked.
+        action: &'static str,
+        /// The server that leads.
+        leader: Box<Server>,
+    },
+    /// Nobody leads as far as this server knows.
+    #[error("{action}: no server leads at present; {advice}")]
+    Unavailable {
+        /// What was asked.
+        action: &'static str,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// No answer in time.
+    #[error("{action}: no answer within {after:?}; try again")]
+    Timeout {
+        /// What was asked.
+        action: &'static str,
+        /// How long it waited.
+        after: Duration,
+    },
+    /// This server stopped.
+    #[error("{action}: {reason}")]
+    Stopped {
+        /// What was asked.
+        action: &'static str,
+        /// Why.
+        reason: StopReason,
+    },
+}

@@ -1,0 +1,23 @@
+//! Tests that need what is private: openraft's own suite over our storage, three servers in one process, and a state that panics.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod bounds;
+mod cluster;
+mod panics;
+mod suite;
+
+use crate::{Config, Consensus, DataFolder, ServerAddress};
+use floe_model::Node;
+use floe_state::Command;
+
+pub(super) fn config(dir: &std::path::Path) -> Config {
+    Config::single(DataFolder::open(dir).unwrap(), ServerAddress { name: "one".to_owned(), rpc: "127.0.0.1:4647".to_owned() })
+}
+
+pub(super) async fn single(dir: &tempfile::TempDir) -> Consensus {
+    Consensus::open(config(dir.path())).await.unwrap()
+}
+
+pub(super) fn register(id: &str) -> Command {
+    Command::RegisterNode { node: Box::new(Node { id: id.into(), name: id.to_owned(), ..Node::default() }) }
+}
