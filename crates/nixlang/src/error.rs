@@ -2,6 +2,7 @@
 //! and a caret. Inside the crate an error is a small [`Failure`] with spans.
 
 use std::fmt;
+use std::ops::Deref;
 
 use crate::limits::MAX_TRACE;
 use crate::syntax::Span;
@@ -50,11 +51,25 @@ pub struct TraceEntry {
     pub column: usize,
 }
 
-/// A failed evaluation. `Display` prints `file:line:column: message`, the line,
-/// a caret line, and the trace.
+/// A failed evaluation: a [`Report`], boxed, so that results stay small. `Display`
+/// prints `file:line:column: message`, the line, a caret line, and the trace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EvalError {
+    report: Box<Report>,
+}
+
+impl Deref for EvalError {
+    type Target = Report;
+
+    fn deref(&self) -> &Report {
+        &self.report
+    }
+}
+
+/// What is known of a failed evaluation; read it through [`EvalError`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct EvalError {
+pub struct Report {
     /// What kind of failure it is.
     pub kind: ErrorKind,
     /// What went wrong and, where it helps, what to do.
@@ -81,7 +96,7 @@ impl EvalError {
         let source = sources.get(failure.span.file as usize).unwrap_or(&fallback);
         let place = source.place(failure.span.start);
         let shown = Shown::cut(&place, failure.span);
-        Self {
+        let report = Report {
             kind: failure.kind,
             message: printable(&failure.message),
             file: source.name.clone(),
@@ -92,12 +107,13 @@ impl EvalError {
             trace_omitted: failure.trace_omitted,
             caret_start: shown.caret_start,
             caret_len: shown.caret_len,
-        }
+        };
+        Self { report: Box::new(report) }
     }
 
     /// An error that has no place inside the file's text.
     pub(crate) fn whole_file(kind: ErrorKind, file: &str, message: String) -> Self {
-        Self {
+        let report = Report {
             kind,
             message: printable(&message),
             file: printable(file),
@@ -108,7 +124,8 @@ impl EvalError {
             trace_omitted: 0,
             caret_start: 0,
             caret_len: 0,
-        }
+        };
+        Self { report: Box::new(report) }
     }
 }
 

@@ -110,7 +110,12 @@ impl Renderer<'_, '_> {
             return Err(self.evaluator.limit(site, message));
         }
         self.pay(NODE_BYTES, site)?;
-        inner(self)
+        // Counted as evaluation too: a set's `outPath` is no step of the path, and
+        // `toJSON` can stand inside of what is being rendered.
+        self.evaluator.enter(site)?;
+        let rendered = inner(self);
+        self.evaluator.leave();
+        rendered
     }
 
     fn pay(&mut self, bytes: usize, site: ExprId) -> Fallible<()> {

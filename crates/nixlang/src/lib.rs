@@ -28,7 +28,7 @@ pub mod limits;
 mod syntax;
 mod value;
 
-pub use error::{ErrorKind, EvalError, TraceEntry};
+pub use error::{ErrorKind, EvalError, Report, TraceEntry};
 pub use evaluation::{Evaluation, Request, eval_file, eval_with_args, evaluate};
 pub use files::{Files, FilesError, MAX_PATH_BYTES, MemoryFiles, NixPath, PathError};
 pub use limits::Limits;

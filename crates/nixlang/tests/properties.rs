@@ -206,7 +206,7 @@ proptest! {
         match checked(operator, a, b) {
             Some(want) => prop_assert_eq!(result.unwrap(), want),
             None => {
-                let message = result.unwrap_err().message;
+                let message = &result.unwrap_err().message;
                 let says = if operator == "/" && b == 0 { "division by zero" } else { "integer overflow" };
                 prop_assert!(message.contains(says), "{}", message);
             }

@@ -133,7 +133,7 @@ impl<'a> Evaluator<'a> {
     }
 
     /// Counts one level of recursion; [`Evaluator::leave`] must follow if it succeeds.
-    fn enter(&mut self, site: ExprId) -> Fallible<()> {
+    pub(crate) fn enter(&mut self, site: ExprId) -> Fallible<()> {
         if self.depth >= self.limits.depth {
             let depth = self.limits.depth;
             let message = format!("the evaluation is nested more than {depth} deep (limit depth): is this recursion endless?");
@@ -143,7 +143,7 @@ impl<'a> Evaluator<'a> {
         Ok(())
     }
 
-    fn leave(&mut self) {
+    pub(crate) fn leave(&mut self) {
         self.depth -= 1;
     }
 
