@@ -1,1 +1,26 @@
-//! A server: HTTP and RPC endpoints and the tasks that run control and scheduler.
+//! A server: the endpoints that users and nodes talk to, and the tasks that run the leader's loops and the scheduler.
+//!
+//! It decides little itself: admission is the model's rules, what to look at next is `control`'s, where to place is `scheduler`'s, and
+//! every change is a command through `consensus`. It never runs a task and knows nothing of containers.
+//!
+//! | task | in | out |
+//! |---|---|---|
+//! | leader ([`leader`]) | effects of applied entries, workers' requests, heartbeats, time | deliveries, commands |
+//! | proposer ([`leader`]) | the leader's commands, one after the other | entries |
+//! | worker ([`worker`]), one per core | deliveries | plans |
+//! | reporter ([`reports`]) | nodes' reports | one entry for all that arrived meanwhile |
+//! | HTTP ([`http`]) | requests | answers |
+//! | RPC ([`rpc`]) | nodes' requests | answers, streams of desired sets |
+#![forbid(unsafe_code)]
+
+pub mod admission;
+pub mod http;
+mod leader;
+mod reports;
+pub mod rpc;
+mod serve;
+mod server;
+mod worker;
+
+pub use serve::{ListenError, Listener, Serving, listen, serve};
+pub use server::{Server, ServerConfig, ServerError};

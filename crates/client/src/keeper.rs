@@ -1,0 +1,194 @@
+//! The keeper: one task that knows which allocations the node has, and starts, tells and forgets runners as the servers wish.
+
+use crate::{
+    clock,
+    db::{Change, words},
+    reconcile::{Action, Known, reconcile},
+    runner::{Event, Runner, RunnerHandle, Shared},
+};
+use floe_api::rpc::{AllocReport, Desired};
+use floe_model::{AllocClientStatus, AllocId, Allocation};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+/// How much longer than the longest kill timeout a stop of everything may take.
+const STOP_MARGIN: Duration = Duration::from_secs(15);
+
+/// An allocation of this node.
+#[derive(Clone)]
+pub(crate) struct Entry {
+    pub(crate) alloc: Arc<Allocation>,
+    pub(crate) runner: RunnerHandle,
+}
+
+/// The allocations of this node, for those who read.
+#[derive(Clone, Default)]
+pub(crate) struct Registry {
+    entries: Arc<RwLock<BTreeMap<AllocId, Entry>>>,
+}
+
+impl Registry {
+    pub(crate) fn get(&self, id: &AllocId) -> Option<Entry> {
+        self.read().get(id).cloned()
+    }
+    pub(crate) fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<AllocId, Entry>> {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner)
+    }
+    pub(crate) fn insert(&self, entry: Entry) {
+        self.entries.write().unwrap_or_else(PoisonError::into_inner).insert(entry.alloc.id.clone(), entry);
+    }
+    fn remove(&self, id: &AllocId) {
+        self.entries.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+    /// The servers' index of each allocation.
+    pub(crate) fn indexes(&self) -> BTreeMap<AllocId, u64> {
+        self.read().iter().map(|(id, e)| (id.clone(), e.alloc.alloc_modify_index)).collect()
+    }
+}
+
+/// Asks the keeper to end everything.
+pub(crate) struct StopAll {
+    pub(crate) reason: String,
+    pub(crate) done: oneshot::Sender<()>,
+}
+
+pub(crate) struct Keeper {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) registry: Registry,
+    pub(crate) frames: mpsc::Receiver<Desired>,
+    pub(crate) stops: mpsc::Receiver<StopAll>,
+    pub(crate) known: watch::Sender<BTreeMap<AllocId, u64>>,
+}
+
+impl Keeper {
+    /// Keeps until it is stopped, or asked to end everything.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                Some(request) = self.stops.recv() => {
+                    self.end_everything(&request.reason).await;
+                    let _ = request.done.send(());
+                    return;
+                }
+                Some(desired) = self.frames.recv() => self.follow(desired).await,
+                else => return,
+            }
+        }
+    }
+
+    async fn follow(&mut self, desired: Desired) {
+        let known = self
+            .registry
+            .read()
+            .iter()
+            .map(|(id, e)| (id.clone(), Known { alloc_modify_index: e.alloc.alloc_modify_index, ended: e.runner.has_ended() }))
+            .collect();
+        for action in reconcile(&known, desired) {
+            match action {
+                Action::Run(alloc) => self.start(alloc),
+                Action::Update(alloc) => self.update(alloc).await,
+                Action::Stop(alloc, reason) => self.stop(alloc, reason).await,
+                Action::SayGone(alloc) => self.say_gone(&alloc),
+                Action::Forget(id) => self.forget(id),
+            }
+        }
+        self.known.send_replace(self.registry.indexes());
+    }
+
+    fn start(&self, alloc: Arc<Allocation>) {
+        tracing::info!(alloc = %alloc.id, name = %alloc.name, "allocation received");
+        let runner = Runner::start(self.shared.clone(), alloc.clone(), self.in_the_way(&alloc));
+        self.registry.insert(Entry { alloc, runner });
+    }
+
+    /// Allocations that must end before `new` may start: the one that it replaces, and those that hold its ports. The servers count both
+    /// as ended from the moment when they decide so.
+    fn in_the_way(&self, new: &Allocation) -> Vec<watch::Receiver<bool>> {
+        let ports = |a: &Allocation| a.allocated_resources.shared.ports.iter().map(|p| p.value).collect::<Vec<_>>();
+        let wanted = ports(new);
+        let entries = self.registry.read();
+        let others = entries.values().filter(|e| !e.runner.has_ended());
+        let in_the_way = others.filter(|e| e.alloc.id == new.previous_allocation || ports(&e.alloc).iter().any(|p| wanted.contains(p)));
+        in_the_way.map(|e| e.runner.ended.clone()).collect()
+    }
+
+    async fn update(&self, alloc: Arc<Allocation>) {
+        let Some(entry) = self.registry.get(&alloc.id) else { return };
+        self.registry.insert(Entry { alloc: alloc.clone(), runner: entry.runner.clone() });
+        let _ = entry.runner.events.send(Event::Updated(alloc)).await;
+    }
+
+    async fn stop(&self, alloc: Arc<Allocation>, reason: String) {
+        let Some(entry) = self.registry.get(&alloc.id) else { return };
+        tracing::info!(alloc = %alloc.id, %reason, "allocation is to stop");
+        self.registry.insert(Entry { alloc, runner: entry.runner.clone() });
+        entry.runner.stop(reason).await;
+    }
+
+    /// The servers wait for the end of something that this node does not have (its database was lost): it is over.
+    fn say_gone(&self, alloc: &Allocation) {
+        self.shared.reporter.report(AllocReport {
+            id: alloc.id.clone(),
+            client_status: AllocClientStatus::Complete,
+            client_description: "the node has nothing of it".to_owned(),
+            task_states: alloc.task_states.clone(),
+            ..AllocReport::default()
+        });
+    }
+
+    /// Removes an allocation with its folders; one that still runs is stopped first.
+    fn forget(&self, id: AllocId) {
+        let Some(entry) = self.registry.get(&id) else { return };
+        let (shared, registry) = (self.shared.clone(), self.registry.clone());
+        tokio::spawn(async move {
+            if !entry.runner.has_ended() {
+                entry.runner.stop("the servers forgot it".to_owned()).await;
+                let _ = entry.runner.ended.clone().wait_for(|e| *e).await;
+            }
+            remove(&shared, &id).await;
+            registry.remove(&id);
+        });
+    }
+
+    /// Stops all allocations and waits for their ends.
+    async fn end_everything(&self, reason: &str) {
+        let entries: Vec<Entry> = self.registry.read().values().cloned().collect();
+        let longest = entries.iter().filter_map(|e| e.alloc.job.as_ref()).map(|j| j.max_kill_timeout()).max().unwrap_or_default();
+        for entry in &entries {
+            entry.runner.stop(reason.to_owned()).await;
+        }
+        let deadline = tokio::time::Instant::now() + longest.to_std() + STOP_MARGIN;
+        for entry in entries {
+            let mut ended = entry.runner.ended.clone();
+            if tokio::time::timeout_at(deadline, ended.wait_for(|e| *e)).await.is_err() {
+                tracing::error!(alloc = %entry.alloc.id, "the allocation did not end in time; its tasks are ended when the agent starts again");
+            }
+        }
+    }
+}
+
+/// Removes what is left of an allocation.
+pub(crate) async fn remove(shared: &Arc<Shared>, id: &AllocId) {
+    let root = shared.paths.alloc(id).root;
+    let removed = tokio::task::spawn_blocking(move || match std::fs::remove_dir_all(&root) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    });
+    if let Ok(Err(error)) = removed.await {
+        tracing::warn!(alloc = %id, error = %words(&error), "the allocation's folders were not removed");
+    }
+    if let Err(error) = shared.db.write(vec![Change::Forget(id.clone())]).await {
+        tracing::error!(alloc = %id, %error, "the client's state was not written");
+    }
+}
+
+/// A moment for the log of the agent's start.
+pub(crate) fn started_at() -> floe_model::Timestamp {
+    clock::now()
+}

@@ -1,0 +1,197 @@
+//! The way to the servers: registration, heartbeats, reports, and the stream of desired sets.
+
+use crate::{clock, db::words};
+use bytes::Bytes;
+use floe_api::rpc::{self, AllocReport, Deframer, Desired, Heartbeat, KEEPALIVE_MS, Lease, RegisterNode, Report, WatchDesired};
+use floe_model::{AllocId, Node, NodeId};
+use futures::StreamExt;
+use serde::{Serialize, de::DeserializeOwned};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+/// How long a server may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The first wait after a failure; it doubles up to [`MAX_RETRY`].
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+/// The longest wait after a failure.
+const MAX_RETRY: Duration = Duration::from_secs(15);
+/// How long a stream may be silent before it counts as dead.
+const SILENCE: Duration = Duration::from_millis(KEEPALIVE_MS * 3);
+/// How many frames may wait for the keeper; at the bound the stream waits.
+const WAITING_FRAMES: usize = 8;
+
+/// A call that did not come to an answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LinkError {
+    #[error("{what}: cannot reach server {server}: {cause}")]
+    Unreachable { what: &'static str, server: String, cause: String },
+    #[error("{what}: server {server} refused: {message}")]
+    Refused { what: &'static str, server: String, message: String },
+    #[error("{what}: server {server} answered nonsense: {cause}")]
+    Nonsense { what: &'static str, server: String, cause: String },
+}
+
+/// The way to the servers. Clones share the connection.
+#[derive(Clone)]
+pub(crate) struct Link {
+    server: Arc<str>,
+    node_id: NodeId,
+    http: reqwest::Client,
+}
+
+impl Link {
+    pub(crate) fn new(server: &str, node_id: NodeId) -> Result<Link, String> {
+        let http = reqwest::Client::builder()
+            .http2_prior_knowledge()
+            .no_proxy()
+            .connect_timeout(Duration::from_secs(5))
+            .http2_keep_alive_interval(Duration::from_secs(10))
+            .http2_keep_alive_timeout(Duration::from_secs(10))
+            .build()
+            .map_err(|e| format!("make an HTTP client: {}", words(&e)))?;
+        Ok(Link { server: server.into(), node_id, http })
+    }
+
+    async fn post(
+        &self,
+        what: &'static str,
+        path: &str,
+        body: &impl Serialize,
+        timeout: Option<Duration>,
+    ) -> Result<reqwest::Response, LinkError> {
+        let nonsense = |cause: String| LinkError::Nonsense { what, server: self.server.to_string(), cause };
+        let body = rmp_serde::to_vec_named(body).map_err(|e| nonsense(e.to_string()))?;
+        let mut request = self.http.post(format!("http://{}{path}", self.server)).body(body);
+        if let Some(timeout) = timeout {
+            request = request.timeout(timeout);
+        }
+        let response =
+            request.send().await.map_err(|e| LinkError::Unreachable { what, server: self.server.to_string(), cause: words(&e) })?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let message = response.text().await.unwrap_or_default();
+        Err(LinkError::Refused { what, server: self.server.to_string(), message })
+    }
+
+    async fn call<T: DeserializeOwned>(&self, what: &'static str, path: &str, body: &impl Serialize) -> Result<T, LinkError> {
+        let response = self.post(what, path, body, Some(ANSWER_TIMEOUT)).await?;
+        let nonsense = |cause: String| LinkError::Nonsense { what, server: self.server.to_string(), cause };
+        let bytes = response.bytes().await.map_err(|e| nonsense(words(&e)))?;
+        rmp_serde::from_slice(&bytes).map_err(|e| nonsense(e.to_string()))
+    }
+
+    pub(crate) async fn report(&self, allocs: &[AllocReport]) -> Result<(), LinkError> {
+        let report = Report { node_id: self.node_id.clone(), allocs: allocs.to_vec() };
+        self.post("report allocations", rpc::REPORT, &report, Some(ANSWER_TIMEOUT)).await.map(|_| ())
+    }
+
+    /// The registrar: registers the node, again whenever a server does not know it, and keeps its lease. `registered` tells the others.
+    pub(crate) async fn keep_lease(self, node: Arc<Node>, registered: watch::Sender<bool>, stop: CancellationToken) {
+        let mut retry = FIRST_RETRY;
+        loop {
+            let known = *registered.borrow();
+            let lease: Result<Lease, LinkError> = if known {
+                self.call("send a heartbeat", rpc::HEARTBEAT, &Heartbeat { node_id: self.node_id.clone() }).await
+            } else {
+                self.call("register the node", rpc::REGISTER, &RegisterNode { node: (*node).clone() }).await
+            };
+            let wait = match lease {
+                Ok(lease) if lease.unknown => {
+                    tracing::info!("the servers do not know this node (any more); it registers again");
+                    registered.send_replace(false);
+                    Duration::ZERO
+                }
+                Ok(lease) => {
+                    if !known {
+                        tracing::info!(node = %self.node_id, "the node is registered");
+                    }
+                    registered.send_replace(true);
+                    retry = FIRST_RETRY;
+                    // Two chances before the lease ends.
+                    Duration::from_millis(lease.ttl_ms / 2)
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "no word to the servers");
+                    next_wait(&mut retry)
+                }
+            };
+            if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// The watcher: opens the stream of desired sets, again whenever it breaks, and hands on each frame. `known` is what the keeper has.
+    pub(crate) async fn watch_desired(
+        self,
+        frames: mpsc::Sender<Desired>,
+        known: watch::Receiver<BTreeMap<AllocId, u64>>,
+        mut registered: watch::Receiver<bool>,
+        stop: CancellationToken,
+    ) {
+        let mut retry = FIRST_RETRY;
+        loop {
+            let ready = stop.run_until_cancelled(registered.wait_for(|r| *r)).await.is_some_and(|r| r.is_ok());
+            if !ready {
+                return;
+            }
+            let began = clock::now();
+            let watch = WatchDesired { node_id: self.node_id.clone(), known: known.borrow().clone() };
+            match stop.run_until_cancelled(self.stream(&watch, &frames)).await {
+                None => return,
+                Some(Ok(())) => {}
+                Some(Err(error)) => tracing::warn!(%error, "the stream of desired allocations broke"),
+            }
+            if frames.is_closed() {
+                return;
+            }
+            if clock::now().since(began).to_std() > SILENCE {
+                retry = FIRST_RETRY;
+            }
+            if stop.run_until_cancelled(tokio::time::sleep(next_wait(&mut retry))).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Reads one stream to its end.
+    async fn stream(&self, watch: &WatchDesired, frames: &mpsc::Sender<Desired>) -> Result<(), LinkError> {
+        let what = "watch desired allocations";
+        let nonsense = |cause: String| LinkError::Nonsense { what, server: self.server.to_string(), cause };
+        let unreachable = |cause: String| LinkError::Unreachable { what, server: self.server.to_string(), cause };
+        let response = self.post(what, rpc::DESIRED, watch, None).await?;
+        let mut pieces = response.bytes_stream();
+        let mut deframer = Deframer::default();
+        loop {
+            let piece: Bytes = match tokio::time::timeout(SILENCE, pieces.next()).await {
+                Err(_) => return Err(unreachable("no sign of life".to_owned())),
+                Ok(None) => return Ok(()),
+                Ok(Some(Err(e))) => return Err(unreachable(words(&e))),
+                Ok(Some(Ok(piece))) => piece,
+            };
+            deframer.push(&piece);
+            while let Some(message) = deframer.next_frame().map_err(|e| nonsense(e.to_string()))? {
+                if message.is_empty() {
+                    continue;
+                }
+                let desired: Desired = rmp_serde::from_slice(&message).map_err(|e| nonsense(e.to_string()))?;
+                if frames.send(desired).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// A channel for frames.
+pub(crate) fn frames() -> (mpsc::Sender<Desired>, mpsc::Receiver<Desired>) {
+    mpsc::channel(WAITING_FRAMES)
+}
+
+fn next_wait(retry: &mut Duration) -> Duration {
+    let wait = *retry;
+    *retry = (*retry * 2).min(MAX_RETRY);
+    wait
+}

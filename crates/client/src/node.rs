@@ -1,0 +1,362 @@
+//! The node as a whole: started, asked by the HTTP layer, stopped.
+
+use crate::{
+    clock,
+    config::ClientConfig,
+    db::{Db, words},
+    fingerprint, keeper,
+    keeper::{Entry, Keeper, Registry, StopAll},
+    link::{self, Link},
+    logs,
+    paths::{NodePaths, shim_id},
+    report::Reporter,
+    runner::{self, Found, Runner, RunnerHandle, Shared},
+};
+use floe_api::{
+    NodeApi,
+    node::{LogError, LogPiece, LogRequest, Sample},
+    types::PartHealth,
+};
+use floe_model::{AllocClientStatus, AllocId, Allocation, NodeId, Timestamp};
+use floe_network::{Attachment, Network};
+use floe_runtime::{Attached, TaskHandle};
+use floe_store::{DataFolder, LocalError, LocalState, local::NodeIdentity};
+use floe_tasks::Recovered;
+use futures::{future::BoxFuture, stream::BoxStream};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// How long the last reports may take when the agent stops.
+const LAST_REPORTS: Duration = Duration::from_secs(3);
+
+/// A node that cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The local database cannot be used.
+    #[error(transparent)]
+    State(#[from] LocalError),
+    /// A folder or thread cannot be made.
+    #[error("start the client: {what}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Nothing that a node needs is there.
+    #[error("this machine cannot run tasks:\n{0}")]
+    Unfit(String),
+    /// Something else, in words.
+    #[error("start the client: {0}")]
+    Other(String),
+}
+
+/// A running node. Clones share it.
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    registry: Registry,
+    registered: watch::Receiver<bool>,
+    stops: mpsc::Sender<StopAll>,
+    /// Ends keeper and watcher.
+    stop: CancellationToken,
+    /// Ends registrar and reporter, which have the last word.
+    stop_link: CancellationToken,
+    tasks: TaskTracker,
+    link_tasks: TaskTracker,
+    started: Timestamp,
+}
+
+/// What the database remembers.
+struct Memory {
+    identity: NodeIdentity,
+    allocs: Vec<Allocation>,
+    handles: BTreeMap<AllocId, BTreeMap<String, TaskHandle>>,
+    networks: BTreeMap<AllocId, Attachment>,
+    statuses: BTreeMap<AllocId, floe_state::command::AllocUpdate>,
+}
+
+fn remember(state: &LocalState) -> Result<Memory, LocalError> {
+    let identity = match state.identity()? {
+        Some(identity) => identity,
+        None => {
+            let fresh = NodeIdentity { node_id: uuid::Uuid::new_v4().to_string().into(), secret: uuid::Uuid::new_v4().to_string() };
+            state.transaction(|t| t.put_identity(&fresh))?;
+            fresh
+        }
+    };
+    let allocs = state.allocations()?;
+    let mut handles = BTreeMap::new();
+    for alloc in &allocs {
+        handles.insert(alloc.id.clone(), state.task_handles(&alloc.id)?);
+    }
+    Ok(Memory { identity, allocs, handles, networks: state.networks()?, statuses: state.statuses()? })
+}
+
+impl Client {
+    /// Starts the node: finds again what an earlier agent ran, makes the network, registers.
+    ///
+    /// # Errors
+    /// When the machine lacks what every task needs, or the database cannot be used.
+    pub async fn start(config: ClientConfig, folder: &DataFolder) -> Result<Client, StartError> {
+        let problems = floe_runtime::preflight();
+        if !problems.is_empty() {
+            let lines: Vec<String> = problems.iter().map(|p| format!("  * {}: {}", p.what, p.how_to_fix)).collect();
+            return Err(StartError::Unfit(lines.join("\n")));
+        }
+        let paths = NodePaths::new(folder.path());
+        for dir in [paths.allocs(), paths.shims()] {
+            let io = |source| StartError::Io { what: format!("make {}", dir.display()), source };
+            std::fs::DirBuilder::new().recursive(true).create(dir).map_err(io)?;
+        }
+        let state = LocalState::open(folder)?;
+        let memory = remember(&state)?;
+        let db = Db::start(state).map_err(|source| StartError::Io { what: "start the thread of the client's state".to_owned(), source })?;
+        reap(&paths, &memory).await;
+        let (network, no_bridge, broken) = open_network(&config, &memory).await;
+        let found = fingerprint::Found { problems: &problems, no_bridge: no_bridge.as_deref(), data: folder.path(), now: clock::now() };
+        let node = Arc::new(fingerprint::node(&config, &memory.identity.node_id, &found));
+        let link = Link::new(&config.server, node.id.clone()).map_err(StartError::Other)?;
+        let reporter = Reporter::default();
+        let shared = Arc::new(Shared { config, node, paths, db, network, reporter });
+        let registry = Registry::default();
+        resume_all(&shared, &registry, memory, &broken).await;
+        Ok(Self::spawn(shared, registry, link))
+    }
+
+    fn spawn(shared: Arc<Shared>, registry: Registry, link: Link) -> Client {
+        let (frames_in, frames) = link::frames();
+        let (stops, stops_rx) = mpsc::channel(1);
+        let (registered_in, registered) = watch::channel(false);
+        let (known_in, known) = watch::channel(registry.indexes());
+        let (stop, stop_link) = (CancellationToken::new(), CancellationToken::new());
+        let (tasks, link_tasks) = (TaskTracker::new(), TaskTracker::new());
+        link_tasks.spawn(link.clone().keep_lease(shared.node.clone(), registered_in, stop_link.clone()));
+        link_tasks.spawn(shared.reporter.clone().run(link.clone(), stop_link.clone()));
+        tasks.spawn(link.watch_desired(frames_in, known, registered.clone(), stop.clone()));
+        let keeper = Keeper { shared: shared.clone(), registry: registry.clone(), frames, stops: stops_rx, known: known_in };
+        tasks.spawn(keeper.run(stop.clone()));
+        let started = keeper::started_at();
+        Client { inner: Arc::new(Inner { shared, registry, registered, stops, stop, stop_link, tasks, link_tasks, started }) }
+    }
+
+    /// The node as it registers.
+    pub fn node(&self) -> &floe_model::Node {
+        &self.inner.shared.node
+    }
+
+    /// Waits until a server took the registration.
+    pub async fn wait_registered(&self) {
+        // A closed channel means that the node stops; then nobody waits for this.
+        let _ = self.inner.registered.clone().wait_for(|r| *r).await;
+    }
+
+    /// Ends the agent's part and leaves all tasks running: the next agent finds them.
+    pub async fn leave(&self) {
+        self.inner.stop.cancel();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+        self.last_words().await;
+    }
+
+    /// Ends all tasks, then the agent's part, and removes the bridge, the table and every namespace.
+    pub async fn end(&self, reason: &str) {
+        let (done, ended) = oneshot::channel();
+        if self.inner.stops.send(StopAll { reason: reason.to_owned(), done }).await.is_ok() {
+            let _ = ended.await;
+        }
+        self.inner.stop.cancel();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+        self.last_words().await;
+        if let Some(network) = &self.inner.shared.network
+            && let Err(error) = network.close().await
+        {
+            tracing::error!(error = %words(&error), "the allocation network was not removed");
+        }
+    }
+
+    /// Gives the last reports a moment to get through.
+    async fn last_words(&self) {
+        let deadline = tokio::time::Instant::now() + LAST_REPORTS;
+        while !self.inner.shared.reporter.is_idle() && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.inner.stop_link.cancel();
+        self.inner.link_tasks.close();
+        self.inner.link_tasks.wait().await;
+    }
+}
+
+/// Ends what shims run of allocations that the database does not know: their agent died before it could remember them.
+async fn reap(paths: &NodePaths, memory: &Memory) {
+    let known: BTreeSet<String> =
+        memory.allocs.iter().flat_map(|a| runner::task_names(a).into_iter().map(|t| shim_id(&a.id, &t))).collect();
+    let root = paths.shims().to_owned();
+    let reaped = tokio::task::spawn_blocking(move || floe_runtime::reap_leftovers(&root, &known)).await;
+    match reaped {
+        Ok(Ok(left)) => {
+            for id in &left.destroyed {
+                tracing::warn!(task = %id, "ended a task that nobody remembers");
+            }
+            for (id, error) in &left.failed {
+                tracing::error!(task = %id, %error, "a task that nobody remembers was not ended");
+            }
+        }
+        Ok(Err(error)) => tracing::error!(error = %words(&error), "leftover tasks were not looked for"),
+        Err(error) => tracing::error!(%error, "leftover tasks were not looked for"),
+    }
+}
+
+/// The network, why there is none, and which allocations lost theirs.
+async fn open_network(config: &ClientConfig, memory: &Memory) -> (Option<Network>, Option<String>, BTreeSet<String>) {
+    let live = |id: &AllocId| !memory.statuses.get(id).is_some_and(|s| s.client_status.is_terminal());
+    let known: Vec<Attachment> = memory.networks.iter().filter(|(id, _)| live(id)).map(|(_, a)| a.clone()).collect();
+    match Network::open(config.network.clone(), &known).await {
+        Ok((network, report)) => {
+            for warning in &report.warnings {
+                tracing::warn!("{warning}");
+            }
+            let broken = report.broken.iter().map(|b| b.id.clone()).collect();
+            (Some(network), None, broken)
+        }
+        Err(error) => {
+            let why = words(&error);
+            tracing::error!(error = %why, "allocations cannot be connected to a bridge on this node");
+            (None, Some(why), BTreeSet::new())
+        }
+    }
+}
+
+/// Takes over every allocation that the database remembers.
+async fn resume_all(shared: &Arc<Shared>, registry: &Registry, mut memory: Memory, broken: &BTreeSet<String>) {
+    for alloc in std::mem::take(&mut memory.allocs) {
+        let alloc = Arc::new(alloc);
+        let saved = memory.statuses.remove(&alloc.id);
+        let over = saved.as_ref().is_some_and(|s| s.client_status.is_terminal()) || alloc.client_status.is_terminal();
+        let runner = if over {
+            RunnerHandle::ended_already()
+        } else {
+            let handles = memory.handles.remove(&alloc.id).unwrap_or_default();
+            let attachment = memory.networks.remove(&alloc.id).filter(|a| !broken.contains(&a.id));
+            let lost_network = broken.contains(alloc.id.as_str());
+            resume(shared, &alloc, handles, attachment, lost_network, saved).await
+        };
+        registry.insert(Entry { alloc, runner });
+    }
+}
+
+async fn resume(
+    shared: &Arc<Shared>,
+    alloc: &Arc<Allocation>,
+    handles: BTreeMap<String, TaskHandle>,
+    attachment: Option<Attachment>,
+    lost_network: bool,
+    saved: Option<floe_state::command::AllocUpdate>,
+) -> RunnerHandle {
+    let (paths, owner) = (shared.paths.clone(), alloc.clone());
+    let attached = tokio::task::spawn_blocking(move || find_tasks(&paths, &owner, &handles, lost_network)).await.unwrap_or_default();
+    let mut found = Found { recovered: BTreeMap::new(), running: BTreeMap::new(), attachment, saved };
+    for (task, attached) in attached {
+        let recovered = match attached {
+            Attached::Running(process) => {
+                tracing::info!(alloc = %alloc.id, %task, "found a running task again");
+                found.running.insert(task.clone(), Arc::new(process));
+                Recovered::Running
+            }
+            Attached::Exited(status) => Recovered::Exited(runner::exit_of(&status)),
+            Attached::Lost { reason } => Recovered::Lost(reason),
+        };
+        found.recovered.insert(task, recovered);
+    }
+    Runner::resume(shared.clone(), alloc.clone(), found)
+}
+
+/// What became of the tasks of an allocation. Without its network a task is of no use: it is ended, and its restart policy decides.
+fn find_tasks(
+    paths: &NodePaths,
+    alloc: &Allocation,
+    handles: &BTreeMap<String, TaskHandle>,
+    lost_network: bool,
+) -> Vec<(String, Attached)> {
+    let mut found = Vec::new();
+    for task in runner::task_names(alloc) {
+        // An agent that was killed right after a start has no handle in its database, but the shim left one.
+        let on_disk = TaskHandle::load(&paths.shim(&alloc.id, &task)).ok().flatten();
+        let Some(handle) = on_disk.or_else(|| handles.get(&task).cloned()) else { continue };
+        let attached = match floe_runtime::reattach(&handle) {
+            Ok(Attached::Running(process)) if lost_network => {
+                process.kill_all();
+                let _ = process.wait(Duration::from_secs(10));
+                Attached::Lost { reason: "the network of the allocation was gone".to_owned() }
+            }
+            Ok(attached) => attached,
+            Err(error) => Attached::Lost { reason: words(&error) },
+        };
+        found.push((task, attached));
+    }
+    found
+}
+
+impl NodeApi for Client {
+    fn node_id(&self) -> NodeId {
+        self.inner.shared.node.id.clone()
+    }
+
+    fn health(&self) -> PartHealth {
+        let ok = *self.inner.registered.borrow();
+        PartHealth { ok, message: if ok { "ok" } else { "not registered with a server yet" }.to_owned() }
+    }
+
+    fn samples(&self) -> Vec<Sample> {
+        let mut by_status: BTreeMap<AllocClientStatus, u64> = BTreeMap::new();
+        let mut held = floe_model::resources::Amounts::default();
+        for entry in self.inner.registry.read().values() {
+            let running = !entry.runner.has_ended();
+            *by_status.entry(if running { AllocClientStatus::Running } else { AllocClientStatus::Complete }).or_default() += 1;
+            if running {
+                held = held.plus(entry.alloc.allocated_resources.amounts());
+            }
+        }
+        let free = self.inner.shared.node.capacity().minus(held);
+        let count = |s| by_status.get(&s).copied().unwrap_or(0) as f64;
+        let uptime = clock::now().since(self.inner.started).as_millis() / 1000;
+        let sample = |name, help, value: f64| Sample { name, help, labels: Vec::new(), value };
+        vec![
+            sample("nomad_client_uptime", "seconds since the client started", uptime as f64),
+            sample("nomad_client_allocations_running", "allocations that run", count(AllocClientStatus::Running)),
+            sample(
+                "nomad_client_allocations_terminal",
+                "allocations that have ended and are remembered",
+                count(AllocClientStatus::Complete),
+            ),
+            sample("nomad_client_allocated_cpu", "megahertz that allocations hold", held.cpu_mhz as f64),
+            sample("nomad_client_allocated_memory", "mebibytes of memory that allocations hold", held.memory_mb as f64),
+            sample("nomad_client_allocated_disk", "mebibytes of disk that allocations hold", held.disk_mb as f64),
+            sample("nomad_client_unallocated_cpu", "megahertz that are free", free.cpu_mhz as f64),
+            sample("nomad_client_unallocated_memory", "mebibytes of memory that are free", free.memory_mb as f64),
+            sample("nomad_client_unallocated_disk", "mebibytes of disk that are free", free.disk_mb as f64),
+        ]
+    }
+
+    fn logs(&self, request: LogRequest) -> BoxFuture<'static, Result<BoxStream<'static, Result<LogPiece, LogError>>, LogError>> {
+        let entry = self.inner.registry.get(&request.alloc);
+        let paths = self.inner.shared.paths.alloc(&request.alloc);
+        Box::pin(async move {
+            match entry {
+                Some(entry) => logs::read(entry, paths, request).await,
+                None => Err(LogError::UnknownAlloc(request.alloc)),
+            }
+        })
+    }
+}

@@ -1,0 +1,100 @@
+//! Starting a task and waiting for its end.
+
+use super::{Event, Runner, exit_of, send, spec};
+use crate::{
+    clock,
+    db::{Change, words},
+};
+use floe_model::{Allocation, Timestamp};
+use floe_runtime::{Attached, SpawnError, TaskHandle, TaskProcess};
+use floe_tasks::Exit;
+use std::{path::PathBuf, sync::Arc};
+use tokio::io::{Interest, unix::AsyncFd};
+
+/// What a launch came to.
+enum Launched {
+    Running(TaskHandle, TaskProcess),
+    /// It ran and has ended already.
+    Ended(Exit),
+}
+
+/// Why a launch failed.
+struct LaunchError {
+    words: String,
+    /// Another try would fail alike.
+    fatal: bool,
+}
+
+impl Runner {
+    /// Starts a task beside the runner, and says what came of it.
+    pub(super) fn launch(&self, task: String) {
+        let (shared, events) = (self.shared.clone(), self.events.clone());
+        let mut alloc = (*self.alloc).clone();
+        alloc.network_status = self.network_status();
+        let netns = self.attachment.as_ref().map(|a| a.netns.clone());
+        tokio::spawn(async move {
+            let (job, name) = (shared.clone(), task.clone());
+            let id = alloc.id.clone();
+            let result = tokio::task::spawn_blocking(move || launch(&job, &alloc, &name, netns)).await;
+            let result = result.unwrap_or_else(|e| Err(LaunchError { words: format!("start the task: {e}"), fatal: false }));
+            match result {
+                Ok(Launched::Running(handle, process)) => {
+                    shared.db.write_soon(vec![Change::Handle(id, task.clone(), handle)]);
+                    let at = process.started().and_then(|s| i64::try_from(s.started_at_ns).ok()).map_or_else(clock::now, Timestamp);
+                    send(&events, Event::Started(task, Arc::new(process), at)).await;
+                }
+                Ok(Launched::Ended(exit)) => send(&events, Event::Ended(task, exit)).await,
+                Err(error) => send(&events, Event::StartFailed { task, error: error.words, fatal: error.fatal }).await,
+            }
+        });
+    }
+}
+
+fn launch(shared: &super::Shared, alloc: &Allocation, task: &str, netns: Option<PathBuf>) -> Result<Launched, LaunchError> {
+    let spec = spec::build(shared, alloc, task, netns).map_err(|words| LaunchError { words, fatal: true })?;
+    let dir = shared.paths.shim(&alloc.id, task);
+    let handle = floe_runtime::spawn(&spec, &dir, &shared.config.exe)
+        .map_err(|error| LaunchError { fatal: matches!(error, SpawnError::Spec(_) | SpawnError::Task(_)), words: words(&error) })?;
+    match floe_runtime::reattach(&handle) {
+        Ok(Attached::Running(process)) => Ok(Launched::Running(handle, process)),
+        Ok(Attached::Exited(status)) => Ok(Launched::Ended(exit_of(&status))),
+        Ok(Attached::Lost { reason }) => Ok(Launched::Ended(lost(reason))),
+        Err(error) => Err(LaunchError { words: words(&error), fatal: false }),
+    }
+}
+
+fn lost(reason: String) -> Exit {
+    Exit { code: -1, at: clock::now(), error: Some(reason), ..Exit::default() }
+}
+
+/// Waits until a task's shim has ended, which is when everything of the task is gone.
+pub(super) async fn wait(process: Arc<TaskProcess>) -> Exit {
+    let readable = async {
+        #[expect(
+            deprecated,
+            reason = "its replacement is unsafe because a caller may close the descriptor early; an OwnedFd cannot be closed early"
+        )]
+        let fd = AsyncFd::with_interest(process.shim_pidfd().try_clone_to_owned()?, Interest::READABLE)?;
+        fd.readable().await.map(drop)
+    };
+    if let Err(error) = readable.await {
+        tracing::warn!(%error, "the task's end is waited for by asking again and again");
+        while let Ok(false) = blocking_wait(process.clone()).await {}
+    }
+    let status = tokio::task::spawn_blocking(move || match process.try_exit() {
+        Some(status) => exit_of(&status),
+        None => match floe_runtime::reattach(process.handle()) {
+            Ok(Attached::Exited(status)) => exit_of(&status),
+            Ok(Attached::Lost { reason }) => lost(reason),
+            Ok(Attached::Running(_)) => lost("the shim ended and yet runs".to_owned()),
+            Err(error) => lost(words(&error)),
+        },
+    });
+    status.await.unwrap_or_else(|e| lost(format!("read the task's end: {e}")))
+}
+
+/// Waits a while; false when the shim still runs.
+async fn blocking_wait(process: Arc<TaskProcess>) -> Result<bool, ()> {
+    let wait = move || process.wait(std::time::Duration::from_secs(5)).map_err(|_| ());
+    tokio::task::spawn_blocking(wait).await.map_err(|_| ())?
+}

@@ -1,0 +1,129 @@
+//! The agent itself: who it is, whether it is well, and who the members of the cluster are.
+
+use super::{
+    Agent, Ctx,
+    answer::{Failure, Reply},
+};
+use crate::server::Server;
+use axum::http::StatusCode;
+use floe_api::types::{AgentHealth, AgentMember, AgentSelf, PartHealth, ServerMembers};
+use floe_consensus::Server as Peer;
+use floe_model::StringMap;
+use std::collections::BTreeMap;
+
+pub(super) fn leader(ctx: &Ctx) -> Result<Reply, Failure> {
+    let status = ctx.server()?.consensus().status();
+    match status.leader {
+        Some(leader) => Reply::plain(&leader.address.rpc),
+        None => Err(Failure::text(StatusCode::INTERNAL_SERVER_ERROR, "No cluster leader")),
+    }
+}
+
+pub(super) fn peers(ctx: &Ctx) -> Result<Reply, Failure> {
+    let status = ctx.server()?.consensus().status();
+    Reply::plain(&status.peers.iter().map(|p| p.server.address.rpc.clone()).collect::<Vec<_>>())
+}
+
+pub(super) fn regions(ctx: &Ctx) -> Result<Reply, Failure> {
+    Reply::plain(&[ctx.server()?.config().region.as_str()])
+}
+
+pub(super) fn members(ctx: &Ctx) -> Result<Reply, Failure> {
+    let server = ctx.server()?;
+    let status = server.consensus().status();
+    let members = status.peers.iter().map(|p| member(server, &p.server, ctx.agent.version)).collect();
+    Reply::plain(&ServerMembers {
+        server_name: server.config().name.clone(),
+        server_region: server.config().region.clone(),
+        server_dc: server.config().datacenter.clone(),
+        members,
+    })
+}
+
+fn member(server: &Server, peer: &Peer, version: &str) -> AgentMember {
+    let config = server.config();
+    let (host, port) = peer.address.rpc.rsplit_once(':').unwrap_or((&peer.address.rpc, ""));
+    let tag = |k: &str, v: &str| (k.to_owned(), v.to_owned());
+    AgentMember {
+        name: format!("{}.{}", peer.address.name, config.region),
+        addr: host.trim_matches(['[', ']']).to_owned(),
+        port: port.parse().unwrap_or(0),
+        tags: StringMap::from([
+            tag("role", "nomad"),
+            tag("region", &config.region),
+            tag("dc", &config.datacenter),
+            tag("id", peer.id.as_str()),
+            tag("build", version),
+            tag("port", port),
+            tag("raft_vsn", "3"),
+        ]),
+        status: "alive".to_owned(),
+        protocol_min: 1,
+        protocol_max: 5,
+        protocol_cur: 2,
+        delegate_min: 2,
+        delegate_max: 5,
+        delegate_cur: 4,
+    }
+}
+
+/// Whether the parts of an agent are well.
+pub(super) fn health(agent: &Agent) -> AgentHealth {
+    let server = agent.server.as_ref().map(|s| match s.consensus().status().leader {
+        Some(_) => PartHealth { ok: true, message: "ok".to_owned() },
+        None => PartHealth { ok: false, message: "No cluster leader".to_owned() },
+    });
+    AgentHealth { client: agent.node.as_ref().map(|n| n.health()), server }
+}
+
+pub(super) fn health_reply(ctx: &Ctx) -> Result<Reply, Failure> {
+    let mut health = health(&ctx.agent);
+    match ctx.query.get("type") {
+        Some("client") => health.server = None,
+        Some("server") => health.client = None,
+        Some("") | None => {}
+        Some(other) => return Err(Failure::bad(format!("type {other:?} is neither client nor server"))),
+    }
+    let ok = [&health.client, &health.server].into_iter().flatten().all(|p| p.ok);
+    let status = if ok { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
+    Ok(Reply::plain(&health)?.with_status(status))
+}
+
+pub(super) async fn about(ctx: &Ctx) -> Result<Reply, Failure> {
+    let mut stats: BTreeMap<String, StringMap> = BTreeMap::new();
+    let entry = |k: &str, v: String| (k.to_owned(), v);
+    stats.insert(
+        "floe".to_owned(),
+        StringMap::from([entry("server", ctx.agent.server.is_some().to_string()), entry("version", ctx.agent.version.to_owned())]),
+    );
+    let mut about = AgentSelf { config: (*ctx.agent.config).clone(), ..AgentSelf::default() };
+    if let Some(server) = &ctx.agent.server {
+        let status = server.consensus().status();
+        if let Some(me) = status.peers.iter().find(|p| p.server.id == status.id) {
+            about.member = member(server, &me.server, ctx.agent.version);
+        }
+        stats.insert(
+            "raft".to_owned(),
+            StringMap::from([
+                entry("term", status.term.to_string()),
+                entry("applied_index", server.view().index().to_string()),
+                entry("num_peers", status.peers.len().saturating_sub(1).to_string()),
+                entry("leader", status.leader.as_ref().is_some_and(|l| l.id == status.id).to_string()),
+            ]),
+        );
+        let counts = server.leader().counts().await;
+        stats.insert(
+            "broker".to_owned(),
+            StringMap::from([entry("ready", counts.broker.ready.to_string()), entry("blocked", counts.blocked.to_string())]),
+        );
+    }
+    if let Some(node) = &ctx.agent.node {
+        let known_servers = ctx.agent.upstream.clone().unwrap_or_default();
+        stats.insert(
+            "client".to_owned(),
+            StringMap::from([entry("node_id", node.node_id().to_string()), entry("known_servers", known_servers)]),
+        );
+    }
+    about.stats = stats;
+    Reply::plain(&about)
+}

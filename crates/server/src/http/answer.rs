@@ -1,0 +1,137 @@
+//! What an action answers: a value with its index, or a failure in plain text.
+
+use crate::server::ServerError;
+use axum::{
+    body::Body,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use floe_api::{INDEX_HEADER, KNOWN_LEADER_HEADER, LAST_CONTACT_HEADER, NEXT_TOKEN_HEADER};
+use floe_consensus::ProposeError;
+use floe_state::command::Refusal;
+use serde::Serialize;
+
+/// What a read is true of.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Meta {
+    pub(crate) index: u64,
+    pub(crate) known_leader: bool,
+    pub(crate) last_contact_ms: u64,
+}
+
+/// An answer.
+pub(crate) enum Reply {
+    Json { body: serde_json::Value, meta: Option<Meta>, status: StatusCode, next_token: Option<String> },
+    Raw(Response),
+}
+
+impl Reply {
+    /// A value that is not of the state.
+    pub(crate) fn plain(value: &impl Serialize) -> Result<Reply, Failure> {
+        Ok(Reply::Json { body: to_json(value)?, meta: None, status: StatusCode::OK, next_token: None })
+    }
+    /// A value of the state.
+    pub(crate) fn read(value: &impl Serialize, meta: Meta) -> Result<Reply, Failure> {
+        Ok(Reply::Json { body: to_json(value)?, meta: Some(meta), status: StatusCode::OK, next_token: None })
+    }
+    /// What a write came to.
+    pub(crate) fn written(value: &impl Serialize, index: u64) -> Result<Reply, Failure> {
+        let meta = Meta { index, known_leader: true, last_contact_ms: 0 };
+        Ok(Reply::Json { body: to_json(value)?, meta: Some(meta), status: StatusCode::OK, next_token: None })
+    }
+    pub(crate) fn with_status(mut self, code: StatusCode) -> Reply {
+        if let Reply::Json { status, .. } = &mut self {
+            *status = code;
+        }
+        self
+    }
+    pub(crate) fn with_next_token(mut self, token: Option<String>) -> Reply {
+        if let Reply::Json { next_token, .. } = &mut self {
+            *next_token = token;
+        }
+        self
+    }
+
+    pub(crate) fn into_response(self, pretty: bool) -> Response {
+        let (body, meta, status, next_token) = match self {
+            Reply::Raw(response) => return response,
+            Reply::Json { body, meta, status, next_token } => (body, meta, status, next_token),
+        };
+        let bytes = if pretty { serde_json::to_vec_pretty(&body) } else { serde_json::to_vec(&body) }.unwrap_or_default();
+        let mut response = Response::new(Body::from(bytes));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(meta) = meta {
+            // A client takes zero for "no header".
+            headers.insert(HeaderName::from_static(INDEX_HEADER), HeaderValue::from(meta.index.max(1)));
+            headers.insert(
+                HeaderName::from_static(KNOWN_LEADER_HEADER),
+                HeaderValue::from_static(if meta.known_leader { "true" } else { "false" }),
+            );
+            headers.insert(HeaderName::from_static(LAST_CONTACT_HEADER), HeaderValue::from(meta.last_contact_ms));
+        }
+        if let Some(token) = next_token.and_then(|t| HeaderValue::from_str(&t).ok()) {
+            headers.insert(HeaderName::from_static(NEXT_TOKEN_HEADER), token);
+        }
+        response
+    }
+}
+
+fn to_json(value: &impl Serialize) -> Result<serde_json::Value, Failure> {
+    serde_json::to_value(value).map_err(|e| Failure::text(StatusCode::INTERNAL_SERVER_ERROR, format!("write the answer: {e}")))
+}
+
+/// Why there is no answer: a status code and words, as plain text.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: StatusCode,
+    message: String,
+}
+
+impl Failure {
+    pub(crate) fn text(status: StatusCode, message: impl Into<String>) -> Self {
+        Failure { status, message: message.into() }
+    }
+    /// The request makes no sense.
+    pub(crate) fn bad(error: impl std::fmt::Display) -> Self {
+        Failure::text(StatusCode::BAD_REQUEST, error.to_string())
+    }
+    /// The thing does not exist. The words are what clients match.
+    pub(crate) fn not_found(what: &str) -> Self {
+        Failure::text(StatusCode::NOT_FOUND, format!("{what} not found"))
+    }
+}
+
+impl From<ServerError> for Failure {
+    fn from(error: ServerError) -> Self {
+        match &error {
+            ServerError::Refused(refusal) => refused(refusal),
+            ServerError::Propose(_) => Failure::text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+        }
+    }
+}
+
+impl From<ProposeError> for Failure {
+    fn from(error: ProposeError) -> Self {
+        ServerError::from(error).into()
+    }
+}
+
+fn refused(refusal: &Refusal) -> Failure {
+    match refusal {
+        Refusal::JobNotFound(_) => Failure::not_found("job"),
+        Refusal::NodeNotFound(_) => Failure::not_found("node"),
+        Refusal::AllocNotFound(_) => Failure::not_found("alloc"),
+        Refusal::DeploymentNotFound(_) => Failure::not_found("deployment"),
+        // Clients match the words; the code is what they have always got.
+        Refusal::IndexConflict { .. } => Failure::text(StatusCode::INTERNAL_SERVER_ERROR, refusal.to_string()),
+        Refusal::VersionGoesBack { .. } | Refusal::NodeNotDown(_) => Failure::bad(refusal),
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        (self.status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], self.message).into_response()
+    }
+}

@@ -1,0 +1,181 @@
+//! Jobs.
+
+use super::{
+    Ctx,
+    answer::{Failure, Reply},
+};
+use crate::admission;
+use axum::http::StatusCode;
+use floe_api::types::{
+    JobDeregisterResponse, JobListStub, JobRegisterRequest, JobRegisterResponse, JobValidateRequest, JobValidateResponse,
+    JobVersionsResponse, JobsParseRequest,
+};
+use floe_model::{EvalId, Job, JobKey, canonical, wire};
+use floe_state::{Command, Outcome, State, Table, command::RegisterJob};
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+
+impl Ctx {
+    /// The body as a request, with the keys that nobody knows.
+    pub(crate) fn decode<T: DeserializeOwned>(&self) -> Result<wire::Decoded<T>, Failure> {
+        wire::from_slice(&self.body).map_err(Failure::bad)
+    }
+    /// The key of a job of the namespace that is asked for.
+    pub(crate) fn job_key(&self, id: &str) -> JobKey {
+        JobKey { namespace: self.query.namespace(), id: id.into() }
+    }
+}
+
+/// The job, or the failure that clients know.
+pub(crate) fn find<'s>(state: &'s State, key: &JobKey) -> Result<&'s Arc<Job>, Failure> {
+    state.job(key).ok_or_else(|| Failure::not_found("job"))
+}
+
+pub(super) async fn list(ctx: &Ctx) -> Result<Reply, Failure> {
+    let with_meta = ctx.query.flag("meta").map_err(Failure::bad)?;
+    let (rows, meta) = ctx
+        .fetch(|state| {
+            let stubs: Vec<JobListStub> = state
+                .jobs()
+                .filter(|j| ctx.wants_namespace(&j.namespace) && j.id.as_str().starts_with(ctx.prefix()))
+                .map(|j| {
+                    let mut stub = JobListStub::new(j, state.job_summary(&j.key()));
+                    stub.meta = with_meta.then(|| j.meta.clone());
+                    stub
+                })
+                .collect();
+            // The summaries in it follow the allocations.
+            Ok((state.table_index(Table::Jobs).max(state.table_index(Table::Allocs)), stubs))
+        })
+        .await?;
+    let (rows, next) = ctx.page(rows, |j| format!("{}.{}", j.namespace, j.id))?;
+    Ok(Reply::read(&rows, meta)?.with_next_token(next))
+}
+
+pub(super) async fn register(ctx: &Ctx, path_id: Option<String>) -> Result<Reply, Failure> {
+    let decoded = ctx.decode::<JobRegisterRequest>()?;
+    let request = decoded.value;
+    let mut job = request.job.ok_or_else(|| Failure::bad("Job must be specified"))?;
+    if job.id.is_empty() {
+        return Err(Failure::bad("Job ID hasn't been provided"));
+    }
+    if path_id.is_some_and(|id| job.id != *id) {
+        return Err(Failure::bad("Job ID does not match name"));
+    }
+    if request.preserve_resources {
+        return Err(Failure::bad("not supported yet: PreserveResources"));
+    }
+    if job.namespace.is_empty() {
+        job.namespace = ctx.query.namespace();
+    }
+    if request.preserve_counts {
+        admission::preserve_counts(&mut job, &ctx.server()?.view());
+    }
+    let warnings = admission::admit(&mut job, &decoded.unknown).map_err(Failure::bad)?;
+    let command = RegisterJob {
+        job: Box::new(job),
+        submission: request.submission,
+        enforce_index: request.enforce_index.then_some(request.job_modify_index),
+        eval_priority: (request.eval_priority > 0).then_some(request.eval_priority),
+    };
+    let (index, outcome) = ctx.server()?.propose(Command::RegisterJob(command)).await?;
+    let (eval_id, job_modify_index) = job_outcome(outcome)?;
+    let response = JobRegisterResponse {
+        eval_create_index: if eval_id.is_empty() { 0 } else { index },
+        eval_id,
+        job_modify_index,
+        warnings: warnings.join("\n"),
+        index,
+    };
+    Reply::written(&response, index)
+}
+
+pub(crate) fn job_outcome(outcome: Outcome) -> Result<(EvalId, u64), Failure> {
+    match outcome {
+        Outcome::Job { eval_id, job_modify_index } => Ok((eval_id, job_modify_index)),
+        other => Err(Failure::text(StatusCode::INTERNAL_SERVER_ERROR, format!("a change of a job came to {other:?}"))),
+    }
+}
+
+pub(super) fn parse(ctx: &Ctx) -> Result<Reply, Failure> {
+    let request = ctx.decode::<JobsParseRequest>()?.value;
+    let mut job = floe_jobspec::parse_hcl_text(&request.job_hcl, &request.variables).map_err(Failure::bad)?.job;
+    if request.canonicalize {
+        canonical::canonicalize(&mut job);
+    }
+    Reply::plain(&job)
+}
+
+pub(super) fn validate(ctx: &Ctx) -> Result<Reply, Failure> {
+    let decoded = ctx.decode::<JobValidateRequest>()?;
+    let mut job = decoded.value.job.ok_or_else(|| Failure::bad("Job must be specified"))?;
+    let mut response = JobValidateResponse { driver_config_validated: true, ..JobValidateResponse::default() };
+    match admission::admit(&mut job, &decoded.unknown) {
+        Ok(warnings) => response.warnings = warnings.join("\n"),
+        Err(rejection) => {
+            response.error = rejection.to_string();
+            response.validation_errors = rejection.0;
+        }
+    }
+    Reply::plain(&response)
+}
+
+pub(super) async fn read(ctx: &Ctx, id: String) -> Result<Reply, Failure> {
+    let key = ctx.job_key(&id);
+    ctx.read(|state| find(state, &key).map(|j| (j.modify_index, j.clone()))).await
+}
+
+pub(super) async fn stop(ctx: &Ctx, id: String) -> Result<Reply, Failure> {
+    let purge = ctx.query.flag("purge").map_err(Failure::bad)?;
+    for name in ["global", "no_shutdown_delay"] {
+        if ctx.query.flag(name).map_err(Failure::bad)? {
+            return Err(Failure::bad(format!("not supported yet: query parameter {name}")));
+        }
+    }
+    let (index, outcome) = ctx.server()?.propose(Command::DeregisterJob { key: ctx.job_key(&id), purge }).await?;
+    deregistered(outcome, index)
+}
+
+pub(super) async fn evaluate(ctx: &Ctx, id: String) -> Result<Reply, Failure> {
+    if !ctx.body.is_empty() && ctx.decode::<floe_api::types::JobEvaluateRequest>()?.value.eval_options.force_reschedule {
+        return Err(Failure::bad("not supported yet: ForceReschedule"));
+    }
+    let (index, outcome) = ctx.server()?.propose(Command::EvaluateJob { key: ctx.job_key(&id) }).await?;
+    deregistered(outcome, index)
+}
+
+/// The answers to stopping and to evaluating have the same form.
+fn deregistered(outcome: Outcome, index: u64) -> Result<Reply, Failure> {
+    let (eval_id, job_modify_index) = job_outcome(outcome)?;
+    Reply::written(&JobDeregisterResponse { eval_id, eval_create_index: index, job_modify_index, index }, index)
+}
+
+pub(super) async fn summary(ctx: &Ctx, id: String) -> Result<Reply, Failure> {
+    let key = ctx.job_key(&id);
+    ctx.read(|state| state.job_summary(&key).map(|s| (s.modify_index, s)).ok_or_else(|| Failure::not_found("job"))).await
+}
+
+pub(super) async fn versions(ctx: &Ctx, id: String) -> Result<Reply, Failure> {
+    if ctx.query.flag("diffs").map_err(Failure::bad)? {
+        return Err(Failure::bad("not supported yet: query parameter diffs"));
+    }
+    let key = ctx.job_key(&id);
+    ctx.read(|state| {
+        let versions = state.job_versions(&key);
+        let newest = versions.first().ok_or_else(|| Failure::text(StatusCode::NOT_FOUND, "job versions not found"))?;
+        let index = newest.modify_index;
+        Ok((index, JobVersionsResponse { versions: versions.iter().map(|j| (**j).clone()).collect(), diffs: Vec::new() }))
+    })
+    .await
+}
+
+pub(super) async fn submission(ctx: &Ctx, id: String) -> Result<Reply, Failure> {
+    let key = ctx.job_key(&id);
+    let version = ctx.query.number("version").map_err(Failure::bad)?;
+    ctx.read(|state| {
+        let job = find(state, &key)?;
+        let submission = state.submission(&key, version.unwrap_or(job.version)).ok_or_else(|| Failure::not_found("job source"))?;
+        Ok((job.modify_index, submission.clone()))
+    })
+    .await
+}

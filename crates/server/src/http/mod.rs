@@ -1,0 +1,192 @@
+//! The HTTP API of an agent: one extractor layer that keeps the wire's rules, and one function an action.
+//!
+//! The rules (what real clients rely on): PUT and POST are the same; JSON keys match in any case; booleans of queries are Go's words;
+//! errors are plain text; reads carry `X-Nomad-Index`, `-KnownLeader` and `-LastContact`; a read with `index` waits until there is
+//! something newer; answers are compressed when asked for. An agent that is no server passes what it cannot answer on to one.
+
+mod agent;
+mod allocs;
+mod answer;
+mod blocking;
+mod deployments;
+mod evals;
+mod jobs;
+mod logs;
+mod metrics;
+mod nodes;
+mod page;
+mod proxy;
+mod services;
+
+use crate::server::Server;
+use answer::{Failure, Reply};
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{Request, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use floe_api::{Method, NodeApi, Query, Route, RouteError};
+use std::sync::Arc;
+use tower_http::compression::{
+    CompressionLayer,
+    predicate::{DefaultPredicate, NotForContentType, Predicate},
+};
+
+/// The parts of an agent that answer requests.
+#[derive(Clone)]
+pub struct Agent {
+    /// The server part, when it has one.
+    pub server: Option<Server>,
+    /// The node part, when it has one.
+    pub node: Option<Arc<dyn NodeApi>>,
+    /// Where a server listens for RPC, for an agent that is none.
+    pub upstream: Option<String>,
+    /// What the agent says of itself: its configuration as JSON, secrets left out.
+    pub config: Arc<serde_json::Value>,
+    /// The version of this build.
+    pub version: &'static str,
+}
+
+/// The API as a service.
+pub fn router(agent: Agent) -> Router {
+    // A log that is followed must not wait in a compressor's buffer.
+    let compress = CompressionLayer::new()
+        .gzip(true)
+        .compress_when(DefaultPredicate::new().and(NotForContentType::const_new("application/octet-stream")));
+    Router::new().fallback(entry).with_state(agent).layer(compress)
+}
+
+async fn entry(State(agent): State<Agent>, request: Request) -> Response {
+    let head = request.method() == axum::http::Method::HEAD;
+    let mut response = match dispatch(agent, request).await {
+        Ok(response) => response,
+        Err(failure) => failure.into_response(),
+    };
+    if head {
+        *response.body_mut() = Body::empty();
+    }
+    response
+}
+
+/// A request, taken apart.
+pub(crate) struct Ctx {
+    pub(crate) agent: Agent,
+    pub(crate) query: Query,
+    pub(crate) body: Bytes,
+}
+
+async fn dispatch(agent: Agent, request: Request) -> Result<Response, Failure> {
+    let method =
+        Method::parse(request.method().as_str()).ok_or_else(|| Failure::text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed"))?;
+    let uri = request.uri().clone();
+    if let Some(response) = plain_health(&agent, uri.path()) {
+        return Ok(response);
+    }
+    let route = Route::parse(method, uri.path()).map_err(|error| match error {
+        RouteError::NotFound => Failure::text(StatusCode::NOT_FOUND, format!("no such path: {}", uri.path())),
+        RouteError::MethodNotAllowed => {
+            Failure::text(StatusCode::METHOD_NOT_ALLOWED, format!("method {} not allowed on {}", request.method(), uri.path()))
+        }
+        RouteError::NotSupportedYet => {
+            Failure::text(StatusCode::NOT_IMPLEMENTED, format!("not supported yet: {} {}", request.method(), uri.path()))
+        }
+    })?;
+    if agent.server.is_none() && !answers_alone(&agent, &route) {
+        return proxy::to_server(&agent, request).await;
+    }
+    let query = Query::parse(uri.query().unwrap_or("")).map_err(Failure::bad)?;
+    if query.get("filter").is_some_and(|f| !f.is_empty()) {
+        return Err(Failure::text(StatusCode::BAD_REQUEST, "not supported yet: query parameter filter"));
+    }
+    let body = read_body(request, route.max_body()).await?;
+    let ctx = Ctx { agent, query, body };
+    let pretty = ctx.query.flag("pretty").map_err(Failure::bad)?;
+    Ok(run(&ctx, route).await?.into_response(pretty))
+}
+
+/// Probes for load balancers.
+fn plain_health(agent: &Agent, path: &str) -> Option<Response> {
+    match path {
+        "/livez" => Some("ok\n".into_response()),
+        "/healthz" | "/readyz" => {
+            let health = agent::health(agent);
+            let ok = [&health.client, &health.server].into_iter().flatten().all(|p| p.ok);
+            let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            Some((status, if ok { "ok\n" } else { "not ready\n" }).into_response())
+        }
+        _ => None,
+    }
+}
+
+/// Whether an agent without a server part answers this by itself.
+fn answers_alone(agent: &Agent, route: &Route) -> bool {
+    match route {
+        Route::AgentSelf | Route::AgentHealth | Route::Metrics => true,
+        Route::ClientLogs(_) => agent.node.is_some(),
+        _ => false,
+    }
+}
+
+async fn read_body(request: Request, limit: usize) -> Result<Bytes, Failure> {
+    axum::body::to_bytes(request.into_body(), limit).await.map_err(|error| {
+        let too_large = std::error::Error::source(&error).is_some_and(|s| s.to_string().contains("length limit"));
+        if too_large {
+            Failure::text(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than the limit of {limit} bytes"))
+        } else {
+            Failure::text(StatusCode::BAD_REQUEST, format!("read the body: {error}"))
+        }
+    })
+}
+
+async fn run(ctx: &Ctx, route: Route) -> Result<Reply, Failure> {
+    match route {
+        Route::Jobs => jobs::list(ctx).await,
+        Route::RegisterJob => jobs::register(ctx, None).await,
+        Route::UpdateJob(id) => jobs::register(ctx, Some(id)).await,
+        Route::ParseJob => jobs::parse(ctx),
+        Route::ValidateJob => jobs::validate(ctx),
+        Route::Job(id) => jobs::read(ctx, id).await,
+        Route::DeleteJob(id) => jobs::stop(ctx, id).await,
+        Route::EvaluateJob(id) => jobs::evaluate(ctx, id).await,
+        Route::JobSummary(id) => jobs::summary(ctx, id).await,
+        Route::JobVersions(id) => jobs::versions(ctx, id).await,
+        Route::JobSubmission(id) => jobs::submission(ctx, id).await,
+        Route::JobServices(id) => services::of_job(ctx, id).await,
+        Route::JobAllocations(id) => allocs::of_job(ctx, id).await,
+        Route::JobEvaluations(id) => evals::of_job(ctx, id).await,
+        Route::JobDeployments(id) => deployments::of_job(ctx, id).await,
+        Route::JobDeployment(id) => deployments::latest_of_job(ctx, id).await,
+        Route::Allocations => allocs::list(ctx).await,
+        Route::Allocation(id) => allocs::read(ctx, id).await,
+        Route::AllocationServices(id) => services::of_alloc(ctx, id).await,
+        Route::StopAllocation(id) => allocs::stop(ctx, id).await,
+        Route::Evaluations => evals::list(ctx).await,
+        Route::Evaluation(id) => evals::read(ctx, id).await,
+        Route::EvaluationAllocations(id) => allocs::of_eval(ctx, id).await,
+        Route::Deployments => deployments::list(ctx).await,
+        Route::Deployment(id) => deployments::read(ctx, id).await,
+        Route::DeploymentAllocations(id) => allocs::of_deployment(ctx, id).await,
+        Route::Nodes => nodes::list(ctx).await,
+        Route::Node(id) => nodes::read(ctx, id).await,
+        Route::NodeAllocations(id) => allocs::of_node(ctx, id).await,
+        Route::Services => services::list(ctx).await,
+        Route::Service(name) => services::read(ctx, name).await,
+        Route::ClientLogs(id) => logs::read(ctx, id).await,
+        Route::StatusLeader => agent::leader(ctx),
+        Route::StatusPeers => agent::peers(ctx),
+        Route::Regions => agent::regions(ctx),
+        Route::AgentSelf => agent::about(ctx).await,
+        Route::AgentMembers => agent::members(ctx),
+        Route::AgentHealth => agent::health_reply(ctx),
+        Route::Metrics => metrics::read(ctx).await,
+    }
+}
+
+impl Ctx {
+    /// The server part. An agent without one never comes here: `dispatch` passes those requests on.
+    pub(crate) fn server(&self) -> Result<&Server, Failure> {
+        self.agent.server.as_ref().ok_or_else(|| Failure::text(StatusCode::NOT_FOUND, "this agent is not a server"))
+    }
+}

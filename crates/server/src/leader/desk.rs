@@ -1,0 +1,198 @@
+//! What the leader has on its desk: the values of `control`, fed with what happens. No waiting here.
+
+use super::{Counts, Request};
+use crate::server::ServerConfig;
+use floe_control::{
+    Blocked, Broker, Delivery, Heartbeats,
+    broker::{self, GivenUp},
+    deadline, garbage,
+};
+use floe_model::{EvalId, EvalStatus, Evaluation, JobType, NodeId, NodeStatus, Timestamp};
+use floe_state::{Change, Command, Effects, State, command::NodeStatusUpdate};
+use std::{collections::VecDeque, sync::Arc};
+use tokio::sync::{mpsc, oneshot};
+
+/// What is said of a node that was silent too long.
+const SILENT: &str = "Node heartbeat missed";
+
+pub(super) struct Desk {
+    config: ServerConfig,
+    broker: Broker,
+    blocked: Blocked,
+    heartbeats: Heartbeats,
+    idle_workers: VecDeque<(&'static [JobType], oneshot::Sender<Delivery>)>,
+    commands: mpsc::Sender<Command>,
+    nodes: usize,
+    /// Spreads heartbeats; any cheap sequence will do.
+    jitter: u16,
+}
+
+impl Desk {
+    pub(super) fn new(config: &ServerConfig, commands: mpsc::Sender<Command>) -> Self {
+        Desk {
+            config: config.clone(),
+            broker: Broker::default(),
+            blocked: Blocked::default(),
+            heartbeats: Heartbeats::new(config.heartbeat),
+            idle_workers: VecDeque::new(),
+            commands,
+            nodes: 0,
+            jitter: 0,
+        }
+    }
+
+    /// Starts over from the state: this server has just become the leader, or missed entries.
+    pub(super) fn rebuild(&mut self, view: &State, now: Timestamp) {
+        self.broker = Broker::default();
+        self.blocked = Blocked::default();
+        for eval in view.evals() {
+            self.take(eval.clone(), now);
+        }
+        for node in view.nodes().filter(|n| n.status != NodeStatus::Down) {
+            self.heartbeats.expect(&node.id, now);
+        }
+        self.nodes = view.nodes().count();
+        self.deliver(now);
+    }
+
+    /// An entry was applied.
+    pub(super) fn applied(&mut self, state: &State, effects: &Effects, now: Timestamp) {
+        let mut room = false;
+        for change in &effects.changes {
+            match change {
+                Change::Eval(id) => self.eval_changed(state, id, now),
+                Change::Node(id) => {
+                    let status = state.node(id).map(|n| n.status);
+                    room |= status == Some(NodeStatus::Ready);
+                    if status.is_none_or(|s| s == NodeStatus::Down) {
+                        self.heartbeats.forget(id);
+                    }
+                    self.nodes = state.nodes().count();
+                }
+                Change::Alloc(id) => room |= state.alloc(id).is_none_or(|a| a.is_terminal()),
+                Change::Job(_) | Change::Deployment(_) | Change::Service { .. } => {}
+            }
+        }
+        if room {
+            for eval in self.blocked.capacity_changed(state.index()) {
+                self.broker.enqueue(eval, now);
+            }
+        }
+        self.deliver(now);
+    }
+
+    fn eval_changed(&mut self, state: &State, id: &EvalId, now: Timestamp) {
+        match state.eval(id) {
+            Some(eval) if !eval.is_terminal() => self.take(eval.clone(), now),
+            _ => {
+                self.blocked.forget(id);
+                self.broker.forget(id);
+            }
+        }
+    }
+
+    fn take(&mut self, eval: Arc<Evaluation>, now: Timestamp) {
+        if broker::wants(&eval) {
+            self.broker.enqueue(eval, now);
+        } else if eval.status == EvalStatus::Blocked {
+            // A blocked evaluation that a worker looked at again is written once more when it still fits nowhere.
+            self.broker.forget(&eval.id);
+            if let Some(eval) = self.blocked.block(eval) {
+                self.broker.enqueue(eval, now);
+            }
+        }
+    }
+
+    pub(super) fn request(&mut self, request: Request, now: Timestamp) {
+        match request {
+            Request::Dequeue { types, reply } => self.idle_workers.push_back((types, reply)),
+            Request::Ack { eval, token } => {
+                self.broker.ack(&eval, token);
+            }
+            Request::Nack { eval, token } => {
+                self.broker.nack(&eval, token, now);
+            }
+            Request::IsOutstanding { eval, token, reply } => {
+                let _ = reply.send(self.broker.is_outstanding(&eval, token));
+            }
+            Request::Heard { node, reply } => {
+                let _ = reply.send(self.heard(&node, now));
+            }
+            Request::Counts { reply } => {
+                let counts = Counts { broker: self.broker.counts(), blocked: self.blocked.len(), watched_nodes: self.heartbeats.len() };
+                let _ = reply.send(counts);
+            }
+        }
+        self.deliver(now);
+    }
+
+    fn heard(&mut self, node: &NodeId, now: Timestamp) -> u64 {
+        self.jitter = (self.jitter + 379) % 1000;
+        let ttl = self.heartbeats.ttl(self.nodes, self.jitter);
+        self.heartbeats.heard(node, ttl, now);
+        u64::try_from(ttl.as_millis()).unwrap_or(0)
+    }
+
+    /// Gives evaluations to workers that wait.
+    fn deliver(&mut self, now: Timestamp) {
+        for _ in 0..self.idle_workers.len() {
+            let Some((types, reply)) = self.idle_workers.pop_front() else { return };
+            if reply.is_closed() {
+                continue;
+            }
+            match self.broker.dequeue(types, now) {
+                Some(delivery) => {
+                    let (id, token) = (delivery.eval.id.clone(), delivery.token);
+                    if reply.send(delivery).is_err() {
+                        self.broker.nack(&id, token, now);
+                    }
+                }
+                None => self.idle_workers.push_back((types, reply)),
+            }
+        }
+    }
+
+    /// Time passed.
+    pub(super) fn tick(&mut self, view: &State, now: Timestamp) {
+        let mut evals = Vec::new();
+        for given_up in self.broker.tick(now) {
+            evals.push(match given_up {
+                GivenUp::Failed(eval) => Evaluation {
+                    status: EvalStatus::Failed,
+                    status_description: format!("evaluation was given to workers {} times without an answer", broker::DELIVERY_LIMIT),
+                    ..(*eval).clone()
+                },
+                GivenUp::Superseded { eval, by } => Evaluation {
+                    status: EvalStatus::Canceled,
+                    status_description: format!("superseded by evaluation {by}"),
+                    ..(*eval).clone()
+                },
+            });
+        }
+        if !evals.is_empty() {
+            self.propose(Command::UpdateEvals { evals });
+        }
+        let silent = self.heartbeats.tick(now);
+        if !silent.is_empty() {
+            let down = |id| NodeStatusUpdate { id, status: NodeStatus::Down, message: SILENT.to_owned() };
+            self.propose(Command::UpdateNodeStatus { updates: silent.into_iter().map(down).collect() });
+        }
+        for command in deadline::expired(view, now) {
+            self.propose(command);
+        }
+        self.deliver(now);
+    }
+
+    /// Forgets what is over.
+    pub(super) fn collect(&mut self, view: &State, now: Timestamp) {
+        for command in garbage::collect(view, now, self.config.keep) {
+            self.propose(command);
+        }
+    }
+
+    fn propose(&mut self, command: Command) {
+        if let Err(error) = self.commands.try_send(command) {
+            tracing::warn!(%error, "too many commands wait to be written");
+        }
+    }
+}

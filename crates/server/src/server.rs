@@ -1,0 +1,124 @@
+//! The server's handle: what its endpoints share.
+
+use crate::{
+    leader::{self, LeaderHandle},
+    reports::{self, Reports},
+    worker,
+};
+use floe_consensus::{Consensus, ProposeError};
+use floe_control::{garbage::Thresholds, heartbeat::Timing};
+use floe_state::{Command, Outcome, State, command::Refusal};
+use std::sync::Arc;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// How a server is set up.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// The name that people know it by.
+    pub name: String,
+    /// The region that it serves.
+    pub region: String,
+    /// The datacenter that it stands in.
+    pub datacenter: String,
+    /// How many evaluations are worked on at once.
+    pub workers: usize,
+    /// When a silent node counts as down.
+    pub heartbeat: Timing,
+    /// How long things are kept after they are over.
+    pub keep: Thresholds,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            name: "floe".to_owned(),
+            region: floe_model::ids::DEFAULT_REGION.to_owned(),
+            datacenter: "dc1".to_owned(),
+            workers: std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),
+            heartbeat: Timing::default(),
+            keep: Thresholds::default(),
+        }
+    }
+}
+
+/// A request that the server could not meet.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The change did not get into the log.
+    #[error(transparent)]
+    Propose(#[from] ProposeError),
+    /// The state refused it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+/// A running server. Clones share it.
+#[derive(Clone)]
+pub struct Server {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: ServerConfig,
+    consensus: Consensus,
+    leader: LeaderHandle,
+    reports: Reports,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Server {
+    /// Starts the server's tasks on the present runtime.
+    pub fn start(config: ServerConfig, consensus: Consensus) -> Self {
+        let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let leader = leader::start(&config, &consensus, &stop, &tasks);
+        let reports = reports::start(consensus.clone(), &stop, &tasks);
+        for _ in 0..config.workers.max(1) {
+            tasks.spawn(worker::run(consensus.clone(), leader.clone(), stop.clone()));
+        }
+        Server { inner: Arc::new(Inner { config, consensus, leader, reports, stop, tasks }) }
+    }
+
+    /// How it was set up.
+    pub fn config(&self) -> &ServerConfig {
+        &self.inner.config
+    }
+    /// The log that it writes to.
+    pub fn consensus(&self) -> &Consensus {
+        &self.inner.consensus
+    }
+    /// The newest state that this server has applied.
+    pub fn view(&self) -> State {
+        self.inner.consensus.view()
+    }
+    pub(crate) fn leader(&self) -> &LeaderHandle {
+        &self.inner.leader
+    }
+    pub(crate) fn reports(&self) -> &Reports {
+        &self.inner.reports
+    }
+    pub(crate) fn stopping(&self) -> &CancellationToken {
+        &self.inner.stop
+    }
+
+    /// Writes a change and waits until it is applied here.
+    ///
+    /// # Errors
+    /// When it did not get into the log, or the state refused it.
+    pub async fn propose(&self, command: Command) -> Result<(u64, Outcome), ServerError> {
+        let proposed = self.inner.consensus.propose(command).await?;
+        match proposed.outcome {
+            Outcome::Refused(why) => Err(why.into()),
+            outcome => Ok((proposed.index, outcome)),
+        }
+    }
+
+    /// Stops the server's tasks and the log, which is flushed.
+    pub async fn stop(&self) {
+        self.inner.stop.cancel();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+        self.inner.consensus.shutdown().await;
+    }
+}
