@@ -51,7 +51,7 @@ pub(crate) struct Heap {
 }
 
 fn number(len: usize) -> u32 {
-    // The memory limit of 4 GiB and below ends a program before 2^32 objects.
+    // `MAX_MEMORY_BYTES` ends a program before it has 2^32 objects.
     u32::try_from(len).unwrap_or(u32::MAX)
 }
 

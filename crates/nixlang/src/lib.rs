@@ -5,9 +5,19 @@
 //! no input, however hostile, makes it panic, overflow a stack, or use more
 //! steps and memory than they allow. What needs the Nix store is refused by name.
 //!
-//! The way of a file: `syntax` (a guard over the tokens, rnix, lowering to
+//! The way of a file: `syntax` (rnix's tokens, a parser with bounds, lowering to
 //! expressions with resolved variables) -> `eval` (thunks in a `heap` that is
 //! freed at once) with `builtins` -> `json`.
+//!
+//! What differs from Nix, deliberately:
+//! - integer overflow is an error, as in recent releases (2.8 still wraps around);
+//! - `substring` refuses to cut a character in two; texts are always UTF-8;
+//! - in regular expressions the first alternative that matches wins, not the
+//!   longest, and `.` is a character, not a byte;
+//! - a path never becomes a string, for that copies it into the store; paths serve
+//!   `import`, `readFile` and `pathExists`, inside the job's folder;
+//! - `let { ... }`, pipes and a bare `or` are refused, and so is everything that
+//!   `builtins` has for the store, the network, the machine and the clock.
 //!
 //! ```
 //! use floe_nixlang::{Limits, MemoryFiles, eval_file};

@@ -10,6 +10,9 @@ pub const DEFAULT_DEPTH: u32 = 10_000;
 pub const MAX_DEPTH: u32 = 50_000;
 /// Default for [`Limits::memory_bytes`].
 pub const DEFAULT_MEMORY_BYTES: u64 = 256 << 20;
+/// The largest [`Limits::memory_bytes`] that is accepted: every object costs at
+/// least eight bytes, so that their numbers fit into 32 bits.
+pub const MAX_MEMORY_BYTES: u64 = 16 << 30;
 /// Default for [`Limits::source_bytes`].
 pub const DEFAULT_SOURCE_BYTES: usize = 1 << 20;
 /// The largest [`Limits::source_bytes`] that is accepted: positions are 32 bit
@@ -55,7 +58,7 @@ pub struct Limits {
     /// two to four.
     pub depth: u32,
     /// Bytes allocated in total. Nothing is given back before the end, so this
-    /// bounds the real use as well.
+    /// bounds the real use as well. At most [`MAX_MEMORY_BYTES`].
     pub memory_bytes: u64,
     /// Bytes of each source or `readFile` text, at most [`MAX_SOURCE_BYTES`].
     pub source_bytes: usize,
@@ -93,6 +96,9 @@ impl Limits {
         let above = |name: &str, value: u64, most: u64| Err(format!("limits: {name} is {value}, the most is {most}"));
         if self.depth > MAX_DEPTH {
             return above("depth", self.depth.into(), MAX_DEPTH.into());
+        }
+        if self.memory_bytes > MAX_MEMORY_BYTES {
+            return above("memory_bytes", self.memory_bytes, MAX_MEMORY_BYTES);
         }
         if self.output_depth > MAX_OUTPUT_DEPTH {
             return above("output_depth", self.output_depth.into(), MAX_OUTPUT_DEPTH.into());

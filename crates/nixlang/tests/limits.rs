@@ -4,7 +4,10 @@
 
 use std::time::{Duration, Instant};
 
-use floe_nixlang::limits::{MAX_ATTRPATH_LEN, MAX_DEPTH, MAX_EXPRESSION_DEPTH, MAX_MESSAGES, MAX_OUTPUT_DEPTH, MAX_SOURCE_BYTES};
+use floe_nixlang::limits::{
+    DEFAULT_FUEL, DEFAULT_STRING_BYTES, MAX_ATTRPATH_LEN, MAX_DEPTH, MAX_EXPRESSION_DEPTH, MAX_MEMORY_BYTES, MAX_MESSAGES,
+    MAX_OUTPUT_DEPTH, MAX_SOURCE_BYTES,
+};
 use floe_nixlang::{ErrorKind, EvalError, Limits, MemoryFiles, Request, eval_file, evaluate};
 use serde_json::Value;
 
@@ -84,27 +87,25 @@ fn imported_files() {
 
 #[test]
 fn string_bytes() {
+    // Each makes one string of 100 bytes, and none that is longer.
+    let files = MemoryFiles::new([("half", "x".repeat(50).as_str()), ("whole", "x".repeat(100).as_str())]).unwrap();
     for source in [
-        r#""12345" + "67890""#,
-        r#"let a = "12345"; in "${a}${a}""#,
-        r#"builtins.concatStringsSep "4" [ "123" "567890" ]"#,
-        r#"builtins.replaceStrings [ "x" ] [ "123456789" ] "x0""#,
-        "builtins.toJSON 1234567890",
-        "toString [ 12345 6789 ]",
-        "builtins.substring 0 10 (builtins.readFile ./ten)",
+        "let h = builtins.readFile ./half; in h + h",
+        "let h = builtins.readFile ./half; in \"${h}${h}\"",
+        "builtins.readFile ./whole",
+        "builtins.concatStringsSep \"xx\" (builtins.genList (n: \"x\") 34)",
+        "builtins.concatStringsSep \"\" (builtins.genList (n: \"x\") 100)",
+        "builtins.replaceStrings [ \"y\" ] [ (builtins.readFile ./half) ] \"yy\"",
+        "let h = builtins.readFile ./half; in toString [ h (builtins.substring 0 49 h) ]",
+        "builtins.toJSON (builtins.genList (n: 1000) 20 ++ [ ])",
     ] {
-        let files = MemoryFiles::new([("ten", "1234567890")]).unwrap();
         let with = |string_bytes| eval_file("job.nix", source, &files, &Limits { string_bytes, ..Limits::default() });
-        // Names are strings too: none here is longer than ten... except the built-in ones.
-        let error = with(9);
-        assert!(with(40).is_ok(), "{source}");
-        assert!(error.is_err(), "{source}");
+        let text = with(DEFAULT_STRING_BYTES).unwrap();
+        let bytes = text.as_str().unwrap().len();
+        assert!((100..=101).contains(&bytes), "{source}: {bytes}");
+        assert_eq!(with(bytes).unwrap(), text, "{source}");
+        refused(with(bytes - 1), "limit string_bytes");
     }
-    let with = |string_bytes| {
-        eval(r#""${"a"}" + builtins.concatStringsSep "" (builtins.genList (n: "x") 99)"#, &Limits { string_bytes, ..Limits::default() })
-    };
-    assert_eq!(with(100).unwrap().as_str().unwrap().len(), 100);
-    refused(with(99), "limit string_bytes");
 }
 
 #[test]
@@ -140,9 +141,16 @@ fn output() {
 
 #[test]
 fn limits_have_limits() {
-    let most = Limits { depth: MAX_DEPTH, output_depth: MAX_OUTPUT_DEPTH, source_bytes: MAX_SOURCE_BYTES, ..Limits::default() };
+    let most = Limits {
+        memory_bytes: MAX_MEMORY_BYTES,
+        depth: MAX_DEPTH,
+        output_depth: MAX_OUTPUT_DEPTH,
+        source_bytes: MAX_SOURCE_BYTES,
+        ..Limits::default()
+    };
     assert_eq!(eval("1", &most).unwrap(), 1);
     refused(eval("1", &Limits { depth: MAX_DEPTH + 1, ..most.clone() }), "limits: depth");
+    refused(eval("1", &Limits { memory_bytes: MAX_MEMORY_BYTES + 1, ..most.clone() }), "limits: memory_bytes");
     refused(eval("1", &Limits { output_depth: MAX_OUTPUT_DEPTH + 1, ..most.clone() }), "limits: output_depth");
     refused(eval("1", &Limits { source_bytes: MAX_SOURCE_BYTES + 1, ..most }), "limits: source_bytes");
 }
@@ -187,7 +195,9 @@ fn messages_are_kept_up_to_a_number() {
 /// it is for unoptimised builds on a busy machine.
 fn ends(name: &str, source: &str) -> EvalError {
     let start = Instant::now();
-    let error = eval(source, &Limits::default()).expect_err(name);
+    // A tenth of the default fuel: what does not end by then does not end.
+    let limits = Limits { fuel: DEFAULT_FUEL / 10, ..Limits::default() };
+    let error = eval(source, &limits).expect_err(name);
     let took = start.elapsed();
     assert!(took < Duration::from_secs(60), "{name} took {took:?}");
     assert_ne!(error.kind, ErrorKind::Internal, "{name}: {error}");

@@ -1,5 +1,5 @@
-//! Operators. Integer arithmetic is checked: an overflow is an error, where
-//! Nix before 2.20 wrapped around.
+//! Operators. Integer arithmetic is checked: an overflow is an error, where old
+//! releases of Nix wrap around.
 
 use std::cmp::Ordering;
 use std::rc::Rc;

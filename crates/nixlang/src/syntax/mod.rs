@@ -2,6 +2,7 @@
 //! and its lowering into [`ast`]. Nothing of rnix is visible outside.
 
 mod ast;
+mod attributes;
 mod bindings;
 mod functions;
 mod lower;

@@ -11,20 +11,20 @@ use rnix::SyntaxKind as Kind;
 use super::ast::{Program, Span};
 use super::scan::Token;
 use super::strings::{self, Piece};
-use super::tree::{Attr, AttrName, Bindings, Entry, Node, NodeId, Tree};
+use super::tree::{Attr, AttrName, Bindings, Node, NodeId, Tree};
 use super::{Unit, operators};
 use crate::error::{ErrorKind, Failure, Fallible};
-use crate::limits::{MAX_ATTRPATH_LEN, MAX_EXPRESSION_DEPTH};
+use crate::limits::MAX_EXPRESSION_DEPTH;
 
 /// A parse in progress.
 pub(super) struct Parser<'a> {
     pub(super) program: &'a mut Program,
     text: &'a str,
     file: u32,
-    tokens: &'a [Token],
-    at: usize,
+    pub(super) tokens: &'a [Token],
+    pub(super) at: usize,
     depth: u32,
-    tree: Tree,
+    pub(super) tree: Tree,
 }
 
 impl<'a> Parser<'a> {
@@ -75,7 +75,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn span(&self, start: u32, end: u32) -> Span {
+    pub(super) fn span(&self, start: u32, end: u32) -> Span {
         Span { file: self.file, start, end }
     }
 
@@ -85,7 +85,7 @@ impl<'a> Parser<'a> {
         self.span(start.start, end.max(start.start))
     }
 
-    fn text_of(&self, span: Span) -> &'a str {
+    pub(super) fn text_of(&self, span: Span) -> &'a str {
         self.text.get(span.start as usize..span.end as usize).unwrap_or("")
     }
 
@@ -109,25 +109,6 @@ impl<'a> Parser<'a> {
         self.syntax(span, format!("unexpected {found}, expected {expected}"))
     }
 
-    /// The error where a `;` should be. `a = 1 b = 2` reads as the call `1 b`, so
-    /// the place to show is before the name that precedes the second `=`.
-    fn missing_semicolon(&self) -> Box<Failure> {
-        if self.peek() != Some(Kind::TOKEN_ASSIGN) {
-            return self.unexpected("';'");
-        }
-        let mut first = self.at.saturating_sub(1);
-        while first >= 2 && self.tokens.get(first - 1).is_some_and(|token| token.kind == Kind::TOKEN_DOT) {
-            first -= 2;
-        }
-        match self.tokens.get(first) {
-            Some(token) if token.kind == Kind::TOKEN_IDENT => {
-                let span = self.span(token.start, token.end);
-                self.syntax(span, format!("a ';' is missing before '{}'", self.text_of(span)))
-            }
-            _ => self.unexpected("';'"),
-        }
-    }
-
     fn too_deep(&self, span: Span) -> Box<Failure> {
         let message = format!("the expression is nested more than {MAX_EXPRESSION_DEPTH} deep");
         Failure::new(ErrorKind::Limit, span, message)
@@ -148,7 +129,7 @@ impl<'a> Parser<'a> {
         Ok(self.tree.add(node, span, height))
     }
 
-    fn height_of_attrs(&self, attrs: &[Attr]) -> u32 {
+    pub(super) fn height_of_attrs(&self, attrs: &[Attr]) -> u32 {
         let dynamic = attrs.iter().filter_map(|attr| match attr.name {
             AttrName::Dynamic(expr) => Some(self.tree.height(expr)),
             AttrName::Static(_) => None,
@@ -355,7 +336,7 @@ impl<'a> Parser<'a> {
         self.add(node, start, &[])
     }
 
-    fn add_pieces(&mut self, node: fn(Vec<Piece<NodeId>>) -> Node, pieces: Vec<Piece<NodeId>>, start: Span) -> Fallible<NodeId> {
+    pub(super) fn add_pieces(&mut self, node: fn(Vec<Piece<NodeId>>) -> Node, pieces: Vec<Piece<NodeId>>, start: Span) -> Fallible<NodeId> {
         let height = pieces.iter().map(|piece| match piece {
             Piece::Text(_) => 0,
             Piece::Interpolation(inner) => self.tree.height(*inner),
@@ -364,7 +345,7 @@ impl<'a> Parser<'a> {
         self.add_high(node(pieces), self.since(start), height)
     }
 
-    fn string(&mut self) -> Fallible<Vec<Piece<NodeId>>> {
+    pub(super) fn string(&mut self) -> Fallible<Vec<Piece<NodeId>>> {
         let is_indented = self.take() == "''";
         let mut raw = Vec::new();
         loop {
@@ -378,7 +359,7 @@ impl<'a> Parser<'a> {
         Ok(if is_indented { strings::indented(raw) } else { strings::plain(raw) })
     }
 
-    fn interpolation(&mut self) -> Fallible<NodeId> {
+    pub(super) fn interpolation(&mut self) -> Fallible<NodeId> {
         self.at += 1;
         let inner = self.expr()?;
         self.expect(Kind::TOKEN_INTERPOL_END)?;
@@ -416,109 +397,6 @@ impl<'a> Parser<'a> {
     fn set(&mut self, start: Span, recursive: bool) -> Fallible<NodeId> {
         let (entries, height) = self.bindings(Kind::TOKEN_R_BRACE)?;
         self.add_high(Node::Set(Bindings { recursive, entries }), self.since(start), height + 1)
-    }
-
-    // ---- bindings ------------------------------------------------------------
-
-    /// Bindings up to `end`, and how high the highest is.
-    fn bindings(&mut self, end: Kind) -> Fallible<(Vec<Entry>, u32)> {
-        let mut entries = Vec::new();
-        let mut height = 0;
-        while !self.next_if(end) {
-            let (entry, entry_height) = match self.peek() {
-                Some(Kind::TOKEN_INHERIT) => self.inherit()?,
-                Some(kind) if operators::starts_attr(kind) => self.binding(end)?,
-                _ => return Err(self.unexpected(&format!("a name or {}", operators::describe(end)))),
-            };
-            height = height.max(entry_height);
-            entries.push(entry);
-        }
-        Ok((entries, height))
-    }
-
-    fn inherit(&mut self) -> Fallible<(Entry, u32)> {
-        self.at += 1;
-        let from = match self.next_if(Kind::TOKEN_L_PAREN) {
-            true => {
-                let source = self.expr()?;
-                self.expect(Kind::TOKEN_R_PAREN)?;
-                Some(source)
-            }
-            false => None,
-        };
-        let mut names = Vec::new();
-        while self.peek().is_some_and(operators::starts_attr) {
-            names.push(self.attr()?);
-        }
-        self.expect(Kind::TOKEN_SEMICOLON)?;
-        let height = from.map_or(0, |source| self.tree.height(source));
-        Ok((Entry::Inherit { from, names }, height))
-    }
-
-    fn binding(&mut self, end: Kind) -> Fallible<(Entry, u32)> {
-        let start = self.here();
-        let path = self.attr_path()?;
-        let span = self.since(start);
-        if path.len() > MAX_ATTRPATH_LEN {
-            let message = format!("the attribute path has more than {MAX_ATTRPATH_LEN} parts");
-            return Err(Failure::new(ErrorKind::Limit, span, message));
-        }
-        if !self.next_if(Kind::TOKEN_ASSIGN) {
-            let is_body = end == Kind::TOKEN_IN;
-            return Err(self.unexpected(if is_body { "'=' (or is 'in' missing before this name?)" } else { "'='" }));
-        }
-        let value = self.expr()?;
-        if !self.next_if(Kind::TOKEN_SEMICOLON) {
-            return Err(self.missing_semicolon());
-        }
-        // Each part of the path but the last is a set around the value.
-        let sets = u32::try_from(path.len() - 1).unwrap_or(u32::MAX);
-        let height = self.height_of_attrs(&path).max(self.tree.height(value)) + sets;
-        Ok((Entry::Binding { path, span, value }, height))
-    }
-
-    fn attr_path(&mut self) -> Fallible<Vec<Attr>> {
-        let mut path = vec![self.attr()?];
-        while self.next_if(Kind::TOKEN_DOT) {
-            path.push(self.attr()?);
-        }
-        Ok(path)
-    }
-
-    fn attr(&mut self) -> Fallible<Attr> {
-        let start = self.here();
-        let name = match self.peek() {
-            Some(Kind::TOKEN_IDENT | Kind::TOKEN_OR) => {
-                let name = self.take();
-                AttrName::Static(self.program.intern(name))
-            }
-            Some(Kind::TOKEN_STRING_START) => {
-                let pieces = self.nested(Self::string)?;
-                let node = self.add_pieces(Node::Str, pieces, start)?;
-                self.attr_name(node)
-            }
-            Some(Kind::TOKEN_INTERPOL_START) => {
-                let node = self.interpolation()?;
-                self.attr_name(node)
-            }
-            _ => return Err(self.unexpected("a name")),
-        };
-        Ok(Attr { span: self.since(start), name })
-    }
-
-    /// A string without interpolations is as static as a name.
-    fn attr_name(&mut self, node: NodeId) -> AttrName {
-        let Node::Str(pieces) = self.tree.node(node) else {
-            return AttrName::Dynamic(node);
-        };
-        let mut name = String::new();
-        for piece in pieces {
-            match piece {
-                Piece::Text(text) => name.push_str(text),
-                Piece::Interpolation(_) => return AttrName::Dynamic(node),
-            }
-        }
-        AttrName::Static(self.program.intern(&name))
     }
 }
 
