@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// The job object, when the file has the API's form rather than the language's.
-pub(crate) fn detect<'d>(data: &'d Data) -> Option<&'d Data> {
+pub(crate) fn detect(data: &Data) -> Option<&Data> {
     let Node::Map(entries) = &data.node else { return None };
     let find = |name: &str| entries.iter().find(|e| &*e.key == name);
     if let Some(job) = find("Job") {

@@ -197,7 +197,7 @@ pub(crate) fn preamble<'a>(cx: &Context<'_>, file: &'a [Entry], faults: &mut Fau
     (out, rest)
 }
 
-fn entries<'a>(entry: &'a Entry) -> Fallible<&'a [Entry]> {
+fn entries(entry: &Entry) -> Fallible<&[Entry]> {
     match &entry.value.node {
         Node::Map(entries) => Ok(entries),
         _ => Err(Fault::new(&entry.value.at, format!("{}: expected a map, found {}", entry.key, entry.value.describe()))),

@@ -2,7 +2,7 @@
 
 use std::{fmt, rc::Rc};
 
-use crate::limits::MAX_ERRORS;
+use crate::{limits::MAX_ERRORS, nix_places::Places};
 
 /// The longest source line that an error shows, in characters.
 const MAX_LINE_CHARS: usize = 120;
@@ -125,6 +125,8 @@ impl Fault {
 #[derive(Debug, Default)]
 pub(crate) struct Sources<'a> {
     texts: Vec<(String, std::borrow::Cow<'a, str>)>,
+    /// Where paths of the first text are written, as far as that is known.
+    places: Places,
 }
 
 impl<'a> Sources<'a> {
@@ -134,11 +136,16 @@ impl<'a> Sources<'a> {
         u32::try_from(self.texts.len() - 1).unwrap_or(u32::MAX)
     }
 
+    /// Says where paths of the first text are written.
+    pub(crate) fn place_paths(&mut self, places: Places) {
+        self.places = places;
+    }
+
     pub(crate) fn locate(&self, fault: Fault) -> Diagnostic {
         let message = printable(&fault.message);
         let (source, span, path) = match &fault.at {
             At::Text(span) => (span.source, Some(*span), None),
-            At::Path(path) => (0, None, Some(path)),
+            At::Path(path) => (0, self.places.find(path).map(|place| Span::new(0, place)), Some(path)),
             At::File(source) => (*source, None, None),
         };
         let (file, text) = self.texts.get(source as usize).map(|(n, t)| (n.clone(), &**t)).unwrap_or_default();
@@ -163,6 +170,7 @@ pub(crate) struct Faults {
 }
 
 impl Faults {
+    #[allow(clippy::boxed_local, reason = "faults travel in boxes, and this is where they arrive")]
     pub(crate) fn push(&mut self, fault: Box<Fault>) {
         if fault.message.is_empty() && !self.found.is_empty() {
             return;
@@ -190,14 +198,19 @@ impl Faults {
     pub(crate) fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
-    /// The errors with their places; in the order of the text, computed ones last.
-    pub(crate) fn report(mut self, sources: &Sources<'_>) -> ParseErrors {
-        self.found.sort_by_key(|fault| match &fault.at {
-            At::Text(span) => (0, *span),
-            At::File(source) => (1, Span { source: *source, start: 0, end: 0 }),
-            At::Path(_) => (2, Span { source: 0, start: 0, end: 0 }),
-        });
-        ParseErrors { errors: self.found.into_iter().map(|fault| sources.locate(fault)).collect(), truncated: self.truncated }
+    /// The errors with their places; in the order of the text, those without a place last.
+    pub(crate) fn report(self, sources: &Sources<'_>) -> ParseErrors {
+        let source_of = |fault: &Fault| match &fault.at {
+            At::Text(span) => (span.source, 0, *span),
+            At::File(source) => (*source, 1, Span { source: 0, start: 0, end: 0 }),
+            At::Path(path) => {
+                let place = sources.places.find(path).map(|place| Span::new(0, place));
+                place.map_or((0, 1, Span { source: 0, start: 0, end: 0 }), |span| (0, 0, span))
+            }
+        };
+        let mut found = self.found;
+        found.sort_by_cached_key(source_of);
+        ParseErrors { errors: found.into_iter().map(|fault| sources.locate(fault)).collect(), truncated: self.truncated }
     }
 }
 

@@ -29,6 +29,7 @@ mod hcl;
 mod json;
 pub mod limits;
 mod nix;
+mod nix_places;
 mod parse;
 mod schema;
 mod tree;

@@ -21,6 +21,7 @@ use crate::{
     },
     limits::MAX_WARNINGS,
     nix,
+    nix_places::Places,
     schema::FILE,
     tree::Body,
     value::Value,
@@ -47,7 +48,7 @@ pub fn parse(input: &ParseInput<'_>) -> Result<Parsed, ParseErrors> {
         Format::Json => run.json(&mut sources),
         Format::Nix => run.nix()?,
     };
-    run.finish(outcome, &sources)
+    run.finish(outcome, &mut sources)
 }
 
 struct Run<'i, 'a> {
@@ -181,7 +182,10 @@ impl<'i> Run<'i, '_> {
         Some(decoded.value)
     }
 
-    fn finish(mut self, outcome: Outcome, sources: &Sources<'_>) -> Result<Parsed, ParseErrors> {
+    fn finish(mut self, outcome: Outcome, sources: &mut Sources<'_>) -> Result<Parsed, ParseErrors> {
+        if self.input.format == Format::Nix && !self.faults.is_empty() {
+            sources.place_paths(Places::of(self.input.source));
+        }
         if self.faults.is_empty() && outcome.job.is_none() {
             self.faults.add(&At::File(0), "the file has no job");
         }

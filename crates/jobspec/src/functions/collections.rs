@@ -108,7 +108,7 @@ fn concat(c: &Call<'_>) -> Done {
     let mut all = Vec::new();
     for i in 0..c.len() {
         let items = &c.list(i)?.items;
-        c.room(items.len() * size_of::<Value>())?;
+        c.room(size_of_val(items.as_slice()))?;
         all.extend(items.iter().cloned());
     }
     c.make_list(all)
@@ -129,7 +129,7 @@ fn flatten(c: &Call<'_>) -> Done {
 
 /// Recursion is as deep as the value, which is bounded; elements are paid for, because shared parts count each time.
 fn flatten_into(c: &Call<'_>, items: &[Value], out: &mut Vec<Value>) -> Result<(), Failure> {
-    c.room(items.len() * size_of::<Value>())?;
+    c.room(size_of_val(items))?;
     for item in items {
         match item {
             Value::List(inner) => flatten_into(c, &inner.items, out)?,

@@ -80,7 +80,7 @@ fn compile(c: &Call<'_>, pattern: &str) -> Result<regex::Regex, Failure> {
         return Err(format!("the pattern has more than {MAX_REGEX_BYTES} bytes, the limit").into());
     }
     // Compiling may cost far more than the pattern is long, and so is paid for.
-    c.budget.work(5_000)?;
+    c.budget.work(25_000)?;
     regex::RegexBuilder::new(pattern)
         .size_limit(1 << 20)
         .dfa_size_limit(1 << 20)
