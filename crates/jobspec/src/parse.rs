@@ -1,6 +1,10 @@
 //! The way of a file, from its text to the job.
 
-use std::{cell::Cell, collections::BTreeMap, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    rc::Rc,
+};
 
 use floe_model::{Job, wire};
 use serde_json::Value as Json;
@@ -69,7 +73,7 @@ impl<'i> Run<'i, '_> {
     where
         'i: 's,
     {
-        Context { budget: self.budget, files: self.input.files, scope, depth: Cell::new(0) }
+        Context { budget: self.budget, files: self.input.files, scope, depth: Cell::new(0), warnings: RefCell::default() }
     }
 
     fn hcl(&mut self, sources: &mut Sources<'i>) -> Outcome {
@@ -145,6 +149,9 @@ impl<'i> Run<'i, '_> {
     }
 
     fn job(&mut self, cx: &Context<'_>, body: &Body, syntax: Syntax) -> Outcome {
+        for warning in cx.warnings.take() {
+            self.warnings.push(warning);
+        }
         let variables = cx.scope.values().map(|(name, value)| (name.to_owned(), value.to_json())).collect();
         if !self.faults.is_fatal() {
             self.one_job(body);

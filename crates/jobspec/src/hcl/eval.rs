@@ -1,6 +1,9 @@
 //! Expressions to values. Pure but for what functions read through [`Files`](crate::Files); every step is paid for.
 
-use std::{cell::Cell, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
 
 use hcl_edit::{
     Span as _,
@@ -13,7 +16,7 @@ use crate::{
     diagnostic::{At, Fallible, Fault, Span},
     files::Files,
     functions,
-    limits::MAX_EVAL_DEPTH,
+    limits::{MAX_EVAL_DEPTH, MAX_WARNINGS},
     value::{Entries, Number, Value},
 };
 
@@ -79,6 +82,8 @@ pub(crate) struct Context<'a> {
     pub(crate) scope: Scope<'a>,
     /// Evaluations under way.
     pub(crate) depth: Cell<usize>,
+    /// What is allowed but probably not meant, at most [`MAX_WARNINGS`].
+    pub(crate) warnings: RefCell<Vec<Box<Fault>>>,
 }
 
 /// Turns "a bound was reached" into a fault that nothing catches.
@@ -98,6 +103,14 @@ impl<'a> Context<'a> {
         let result = self.step(expression, unit, env);
         self.depth.set(depth);
         result
+    }
+
+    /// Keeps a warning, once for each place.
+    pub(crate) fn warn(&self, at: &At, message: String) {
+        let mut warnings = self.warnings.borrow_mut();
+        if warnings.len() < MAX_WARNINGS && !warnings.iter().any(|w| w.at == *at) {
+            warnings.push(Fault::new(at, message));
+        }
     }
 
     fn step(&self, expression: &Expression, unit: Unit<'_>, env: &Env<'_>) -> Fallible<Value> {

@@ -8,7 +8,7 @@ use hcl_edit::{
 };
 
 use super::{
-    eval::{Context, Env, Unit, pairs, source_text, spend},
+    eval::{Context, Env, Unit, is_runtime_root, pairs, source_text, spend},
     scope::Scope,
 };
 use crate::{
@@ -148,6 +148,7 @@ impl Output<'_, '_> {
         let at = unit.at_node(i);
         if is_runtime(&i.expr, env) {
             let written = hcl_edit::Span::span(i).and_then(|range| unit.text.get(range)).filter(|_| strips_nothing(i));
+            self.suspect(&i.expr, &at);
             let text = written.map_or_else(|| format!("${{{}}}", source_text(&i.expr, unit)).into(), Cow::Borrowed);
             return self.push(text, &at);
         }
@@ -155,6 +156,19 @@ impl Output<'_, '_> {
         match value.to_text() {
             Some(text) => self.push(Cow::Borrowed(&text), &at),
             None => Err(Fault::new(&at, format!("only text, numbers and true or false fit into text, found {}", value.describe()))),
+        }
+    }
+
+    /// `${vra.x}` stays text, as it does in Nomad, but is hardly meant.
+    fn suspect(&self, expression: &Expression, at: &At) {
+        if let Expression::Traversal(t) = expression
+            && let Expression::Variable(root) = &t.expr
+            && !is_runtime_root(root.as_str())
+            && let Some(near) = self.cx.budget.nearest(root.as_str(), ["var", "local"].into_iter())
+        {
+            let message =
+                format!("{0} is no name that the job file knows, so ${{{0}...}} stays as it is: did you mean {near}?", root.as_str());
+            self.cx.warn(at, message);
         }
     }
 

@@ -120,3 +120,21 @@ fn a_bound_is_not_caught() {
     assert!(value("try(range(100000), 1)").unwrap_err().contains("the limit"));
     assert!(value("can(range(100000))").unwrap_err().contains("the limit"));
 }
+
+/// The bound on evaluations must hold on an ordinary thread's stack also where each level is a large one.
+#[test]
+fn deep_chains_fit_the_stack() {
+    for level in [
+        "[for k, v in { a = merge({ b = P }, {}) } : v.b if true][0]",
+        "try(true ? [{ a = P }][*].a : null, [0])[0]",
+        "\"%{ for x in [P] }${x}%{ endfor }\"",
+        "((1 + (2 * (P - 1))) > 0 ? 1 : 2)",
+        "format(\"%v\", P)",
+    ] {
+        let lines: String =
+            (1..300).map(|i| format!("  l{} = {}\n", 300 - i, level.replace('P', &format!("local.l{}", 300 - i + 1)))).collect();
+        let source = format!("locals {{\n  l300 = 1\n{lines}}}\njob \"j\" {{}}\n");
+        let error = hcl(&source).unwrap_err().to_string();
+        assert!(error.contains("nests deeper than 200 levels"), "{level}: {error}");
+    }
+}

@@ -1,0 +1,5 @@
+job "web" {
+  meta {
+    "my.key" = "x"
+  }
+}
