@@ -1,3 +1,48 @@
-//! The floe binary.
+//! The floe binary: the agent, every command, and the one-command start.
+//!
+//! Called as `<floe> shim DIR` it is the supervisor of one task, before any thread exists: libcontainer needs that. Called by the name
+//! `nomad` it behaves the same, so that scripts and fingers need not change.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod agent;
+mod argv;
+mod args;
+mod commands;
+mod files;
+mod output;
+
+use clap::{CommandFactory, FromArgMatches};
+use std::process::ExitCode;
+
+/// The version of this build.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+fn main() -> ExitCode {
+    let mut raw: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    if raw.get(1).is_some_and(|a| a == "shim")
+        && let (Some(dir), 3) = (raw.get(2), raw.len())
+    {
+        return floe_runtime::shim::main(std::path::Path::new(dir));
+    }
+    raw = argv::normalise(raw);
+    let matches = match args::Cli::command().try_get_matches_from(raw) {
+        Ok(matches) => matches,
+        Err(error) => {
+            // Printing help to a closed pipe is no failure.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
+    let cli = match args::Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    output::choose_colours(&cli.global);
+    match commands::run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            output::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

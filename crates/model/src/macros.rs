@@ -3,12 +3,12 @@
 /// A struct of the wire: each field names its JSON key. Absent and `null` fields take their default. The crate that uses it needs `serde`.
 #[macro_export]
 macro_rules! wire {
-    ($($(#[$m:meta])* pub struct $name:ident { $($(#[$fm:meta])* $json:literal $field:ident : $ty:ty),* $(,)? })*) => {$(
+    ($($(#[$m:meta])* $vis:vis struct $name:ident { $($(#[$fm:meta])* $json:literal $field:ident : $ty:ty),* $(,)? })*) => {$(
         $(#[$m])*
         #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
         #[serde(default)]
         #[allow(missing_docs, reason = "the JSON name beside each field is the wire's own; units stand where they are not plain")]
-        pub struct $name { $($(#[$fm])* #[serde(rename = $json)] pub $field: $ty),* }
+        $vis struct $name { $($(#[$fm])* #[serde(rename = $json)] pub $field: $ty),* }
     )*};
 }
 

@@ -1,0 +1,31 @@
+//! The agent: configuration, the parts that it starts, and how it stops.
+
+mod config;
+mod host;
+mod logging;
+mod run;
+
+pub(crate) use config::{AgentConfig, Mode};
+pub(crate) use logging::start_logging;
+pub(crate) use run::{Agent, Ending, interrupted};
+
+use crate::args::AgentArgs;
+use anyhow::Context;
+use std::process::ExitCode;
+
+/// `floe agent`.
+pub(crate) fn command(args: &AgentArgs) -> anyhow::Result<ExitCode> {
+    let config = AgentConfig::load(args)?;
+    start_logging(&config.log_level, config.log_json)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the async runtime")?;
+    runtime.block_on(async {
+        let agent = Agent::start(&config).await?;
+        agent.say_where();
+        let ending = run::wait_for_end(&agent).await;
+        agent.stop(ending.clone()).await;
+        match ending {
+            Ending::Failed(reason) => anyhow::bail!("the agent had to stop: {reason}"),
+            Ending::Leave | Ending::Everything => Ok(ExitCode::SUCCESS),
+        }
+    })
+}

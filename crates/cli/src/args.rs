@@ -1,0 +1,351 @@
+//! Every command with its flags.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// A NixOS-native cluster appliance: run services and batch jobs on your own machines.
+#[derive(Debug, Parser)]
+#[command(name = "floe", version = crate::VERSION, about, disable_help_subcommand = true, arg_required_else_help = true, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  floe up examples/hello.nix        start a node here and run the job until Ctrl-C
+  floe agent -dev                   start a server and a client on loopback
+  floe job run web.hcl              submit a job and watch it start
+  floe alloc logs -f 1a2b3c4d       follow a task's output";
+
+/// Flags of every command that talks to an agent.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// The agent's address [env: FLOE_ADDR, NOMAD_ADDR] [default: http://127.0.0.1:4646]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) address: Option<String>,
+    /// The namespace [env: FLOE_NAMESPACE, NOMAD_NAMESPACE]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) namespace: Option<String>,
+    /// The token to send [env: FLOE_TOKEN, NOMAD_TOKEN]
+    #[arg(long, global = true, value_name = "SECRET", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// Never colour the output [env: NO_COLOR, NOMAD_CLI_NO_COLOR]
+    #[arg(long, global = true)]
+    pub(crate) no_color: bool,
+    /// Colour the output even when it is no terminal
+    #[arg(long, global = true, conflicts_with = "no_color")]
+    pub(crate) force_color: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run an agent: a server, a client, or both
+    Agent(AgentArgs),
+    /// Start a node on this machine, run a job on it, and take everything away at Ctrl-C
+    Up(UpArgs),
+    /// Jobs: run, status, stop, validate, inspect
+    Job {
+        #[command(subcommand)]
+        command: JobCommand,
+    },
+    /// Allocations: status, logs, stop
+    Alloc {
+        #[command(subcommand)]
+        command: AllocCommand,
+    },
+    /// Nodes: status
+    Node {
+        #[command(subcommand)]
+        command: NodeCommand,
+    },
+    /// Services: list, info
+    Service {
+        #[command(subcommand)]
+        command: ServiceCommand,
+    },
+    /// Print completions for a shell
+    Completions {
+        /// bash, elvish, fish, powershell or zsh
+        shell: clap_complete::Shell,
+    },
+    /// Print the version
+    Version,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct AgentArgs {
+    /// Server and client in one, on loopback; the state is kept where -data-dir says, else it is temporary
+    #[arg(long)]
+    pub(crate) dev: bool,
+    /// A configuration file (HCL or JSON) or a folder of them; may be repeated, later ones win
+    #[arg(long, value_name = "PATH")]
+    pub(crate) config: Vec<PathBuf>,
+    /// The folder that holds the agent's state
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// The name of this node
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node: Option<String>,
+    /// The datacenter
+    #[arg(long, value_name = "NAME")]
+    pub(crate) dc: Option<String>,
+    /// The address to listen on
+    #[arg(long, value_name = "IP")]
+    pub(crate) bind: Option<String>,
+    /// Run the server part
+    #[arg(long)]
+    pub(crate) server: bool,
+    /// Run the client part
+    #[arg(long)]
+    pub(crate) client: bool,
+    /// A server's RPC address, for an agent without the server part
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) servers: Vec<String>,
+    /// How much to log: error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) log_level: Option<String>,
+    /// Log as JSON
+    #[arg(long)]
+    pub(crate) log_json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct UpArgs {
+    /// The job file: .nix, .hcl, .nomad or .json
+    pub(crate) file: PathBuf,
+    /// Keep the state here instead of in a temporary folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) variables: VariableArgs,
+    /// End once the job is healthy (or, for a batch job, over) instead of waiting for Ctrl-C
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// How much the agent logs: error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", default_value = "error")]
+    pub(crate) log_level: String,
+}
+
+/// Values for a job file's variables.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct VariableArgs {
+    /// A variable's value; may be repeated
+    #[arg(long = "var", value_name = "NAME=VALUE")]
+    pub(crate) vars: Vec<String>,
+    /// A file of values; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) var_file: Vec<PathBuf>,
+    /// Whether a value for a variable that the file does not declare is an error
+    #[arg(long, value_name = "BOOL", default_value = "true", action = clap::ArgAction::Set)]
+    pub(crate) hcl2_strict: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobCommand {
+    /// Submit a job and watch it start
+    Run(JobRunArgs),
+    /// Show jobs, or one of them
+    Status(JobStatusArgs),
+    /// Stop a job
+    Stop(JobStopArgs),
+    /// Check a job file
+    Validate(JobFileArgs),
+    /// Print a job as JSON
+    Inspect(JobInspectArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct JobFileArgs {
+    /// The job file (.nix, .hcl, .nomad or .json), or - for standard input
+    pub(crate) file: PathBuf,
+    /// Read the file as JSON, whatever its name
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) variables: VariableArgs,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct JobRunArgs {
+    #[command(flatten)]
+    pub(crate) file: JobFileArgs,
+    /// Return once the job is submitted
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// Print the job as JSON and submit nothing
+    #[arg(long)]
+    pub(crate) output: bool,
+    /// Submit only if the job's modify index is this (0: if it does not exist)
+    #[arg(long, value_name = "INDEX")]
+    pub(crate) check_index: Option<u64>,
+    /// Keep the present counts of the groups
+    #[arg(long)]
+    pub(crate) preserve_counts: bool,
+    /// The priority of the evaluation
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) eval_priority: i64,
+    /// Show ids in full
+    #[arg(long)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct JobStatusArgs {
+    /// The job's id or the beginning of it; all jobs when left out
+    pub(crate) job: Option<String>,
+    /// Show evaluations
+    #[arg(long)]
+    pub(crate) evals: bool,
+    /// Show allocations of earlier jobs of the same id, too
+    #[arg(long)]
+    pub(crate) all_allocs: bool,
+    /// Show the head only
+    #[arg(long)]
+    pub(crate) short: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Show ids in full
+    #[arg(long)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct JobStopArgs {
+    /// The job's id or the beginning of it
+    pub(crate) job: String,
+    /// Forget the job, rather than keep it as dead
+    #[arg(long)]
+    pub(crate) purge: bool,
+    /// Return once the job is told to stop
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// Do not ask when only the beginning of the id is given
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Show ids in full
+    #[arg(long)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct JobInspectArgs {
+    /// The job's id or the beginning of it
+    pub(crate) job: String,
+    /// Print JSON (which is the only form)
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AllocCommand {
+    /// Show an allocation
+    Status(AllocStatusArgs),
+    /// Print a task's output
+    Logs(AllocLogsArgs),
+    /// Stop an allocation; it is replaced
+    Stop(AllocStopArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AllocStatusArgs {
+    /// The allocation's id or the beginning of it; all allocations when left out
+    pub(crate) alloc: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Leave the tasks' events out
+    #[arg(long)]
+    pub(crate) short: bool,
+    /// Show ids in full and scores of nodes
+    #[arg(long)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AllocLogsArgs {
+    /// The allocation's id or the beginning of it (with -job: the job's id)
+    pub(crate) alloc: String,
+    /// The task; needed when there are several
+    pub(crate) task: Option<String>,
+    /// The task, as a flag
+    #[arg(long = "task", value_name = "NAME", conflicts_with = "task")]
+    pub(crate) task_flag: Option<String>,
+    /// Take any running allocation of this job
+    #[arg(long)]
+    pub(crate) job: bool,
+    /// Print standard error
+    #[arg(long)]
+    pub(crate) stderr: bool,
+    /// Go on with what is written later
+    #[arg(short = 'f')]
+    pub(crate) follow: bool,
+    /// Begin near the end
+    #[arg(long)]
+    pub(crate) tail: bool,
+    /// With -tail, begin this many lines before the end
+    #[arg(short = 'n', value_name = "LINES")]
+    pub(crate) lines: Option<usize>,
+    /// With -tail, begin this many bytes before the end
+    #[arg(short = 'c', value_name = "BYTES", conflicts_with = "lines")]
+    pub(crate) bytes: Option<u64>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AllocStopArgs {
+    /// The allocation's id or the beginning of it
+    pub(crate) alloc: String,
+    /// Return once the allocation is told to stop
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// Show ids in full
+    #[arg(long)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeCommand {
+    /// Show nodes, or one of them
+    Status(NodeStatusArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct NodeStatusArgs {
+    /// The node's id or the beginning of it; all nodes when left out
+    pub(crate) node: Option<String>,
+    /// Show the node of the agent that is asked
+    #[arg(long = "self", conflicts_with = "node")]
+    pub(crate) self_: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Leave allocations and attributes out
+    #[arg(long)]
+    pub(crate) short: bool,
+    /// Show ids in full and all attributes
+    #[arg(long)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServiceCommand {
+    /// List services
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the instances of a service
+    Info {
+        /// The service's name
+        service: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Show ids in full
+        #[arg(long)]
+        verbose: bool,
+    },
+}

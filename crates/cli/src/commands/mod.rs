@@ -1,0 +1,65 @@
+//! What each command does.
+
+mod alloc;
+mod job;
+mod monitor;
+mod node;
+mod resolve;
+mod service;
+mod source;
+mod up;
+
+use crate::args::{AllocCommand, Cli, Command, Global, JobCommand, NodeCommand, ServiceCommand};
+use anyhow::{Context, anyhow};
+use clap::CommandFactory;
+use floe_api::ApiClient;
+use std::{future::Future, process::ExitCode};
+
+/// Runs a command. The exit code is 0 when it did what it should, 2 when a job was submitted but did not come up, and 1 otherwise.
+pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let global = &cli.global;
+    match cli.command {
+        Command::Agent(args) => crate::agent::command(&args),
+        Command::Up(args) => up::command(&args),
+        Command::Job { command } => match command {
+            JobCommand::Run(args) => job::run(global, &args),
+            JobCommand::Status(args) => wait(job::status(&client(global)?, &args)),
+            JobCommand::Stop(args) => wait(job::stop(&client(global)?, &args)),
+            JobCommand::Validate(args) => job::validate(global, &args),
+            JobCommand::Inspect(args) => wait(job::inspect(&client(global)?, &args)),
+        },
+        Command::Alloc { command } => match command {
+            AllocCommand::Status(args) => wait(alloc::status(&client(global)?, &args)),
+            AllocCommand::Logs(args) => wait(alloc::logs(&client(global)?, &args)),
+            AllocCommand::Stop(args) => wait(alloc::stop(&client(global)?, &args)),
+        },
+        Command::Node { command: NodeCommand::Status(args) } => wait(node::status(&client(global)?, &args)),
+        Command::Service { command } => match command {
+            ServiceCommand::List { json } => wait(service::list(&client(global)?, json)),
+            ServiceCommand::Info { service, json, verbose } => wait(service::info(&client(global)?, &service, json, verbose)),
+        },
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "floe", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Version => {
+            crate::output::line(format!("floe v{}", crate::VERSION));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// A client of the agent that flags and environment name.
+fn client(global: &Global) -> anyhow::Result<ApiClient> {
+    let env = |names: [&str; 2]| names.iter().find_map(|n| std::env::var(n).ok()).filter(|v| !v.is_empty());
+    let address = global.address.clone().or_else(|| env(["FLOE_ADDR", "NOMAD_ADDR"]));
+    let address = address.unwrap_or_else(|| format!("http://127.0.0.1:{}", floe_api::HTTP_PORT));
+    let namespace = global.namespace.clone().or_else(|| env(["FLOE_NAMESPACE", "NOMAD_NAMESPACE"]));
+    let token = global.token.clone().or_else(|| env(["FLOE_TOKEN", "NOMAD_TOKEN"]));
+    ApiClient::new(&address, namespace, token).map_err(|e| anyhow!(e))
+}
+
+/// Runs a command that talks to an agent; one thread is enough for that.
+fn wait(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the async runtime")?.block_on(command)
+}

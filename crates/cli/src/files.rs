@@ -1,0 +1,114 @@
+//! Files for job files: the folder that a job file stands in, and nothing outside of it.
+
+use floe_jobspec::{Files, FilesError};
+use std::{
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+/// How deep folders are listed.
+const MAX_DEPTH: usize = 16;
+
+/// The folder of a job file.
+pub(crate) struct Folder {
+    root: PathBuf,
+}
+
+impl Folder {
+    /// The folder of `file`; the present one for a file without.
+    pub(crate) fn of(file: &Path) -> std::io::Result<Self> {
+        let parent = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Ok(Self { root: parent.canonicalize()? })
+    }
+
+    /// Where `path` really is, links followed; refused when that is outside.
+    fn resolve(&self, path: &str) -> Result<PathBuf, FilesError> {
+        let real = self.root.join(path).canonicalize().map_err(io)?;
+        if real.starts_with(&self.root) { Ok(real) } else { Err(FilesError::Other("it is a link that leads out of the job's folder".to_owned())) }
+    }
+
+    fn list_into(&self, folder: &Path, depth: usize, max: usize, found: &mut Vec<String>) -> Result<(), FilesError> {
+        if depth > MAX_DEPTH {
+            return Err(FilesError::Other(format!("the folder is deeper than {MAX_DEPTH} levels")));
+        }
+        let mut entries: Vec<_> = fs::read_dir(folder).map_err(io)?.collect::<Result<_, _>>().map_err(io)?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let kind = entry.file_type().map_err(io)?;
+            if kind.is_dir() {
+                self.list_into(&entry.path(), depth + 1, max, found)?;
+            } else if kind.is_file()
+                && let Ok(relative) = entry.path().strip_prefix(&self.root)
+            {
+                if found.len() >= max {
+                    return Err(FilesError::Other(format!("the folder has more than {max} files")));
+                }
+                found.push(relative.to_string_lossy().into_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn io(error: std::io::Error) -> FilesError {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => FilesError::NotFound,
+        std::io::ErrorKind::IsADirectory => FilesError::IsFolder,
+        _ => FilesError::Other(error.to_string()),
+    }
+}
+
+impl Files for Folder {
+    fn read(&self, path: &str, max_bytes: usize) -> Result<Vec<u8>, FilesError> {
+        let real = self.resolve(path)?;
+        if real.is_dir() {
+            return Err(FilesError::IsFolder);
+        }
+        read_bounded(&real, max_bytes)
+    }
+
+    fn exists(&self, path: &str) -> Result<bool, FilesError> {
+        match self.resolve(path) {
+            Ok(_) => Ok(true),
+            Err(FilesError::NotFound) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn list(&self, max: usize) -> Result<Vec<String>, FilesError> {
+        let mut found = Vec::new();
+        self.list_into(&self.root, 0, max, &mut found)?;
+        Ok(found)
+    }
+}
+
+/// Reads a file that must not be longer than `max_bytes`; a device that never ends is cut off there, too.
+pub(crate) fn read_bounded(path: &Path, max_bytes: usize) -> Result<Vec<u8>, FilesError> {
+    let mut bytes = Vec::new();
+    fs::File::open(path).map_err(io)?.take(max_bytes as u64 + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() > max_bytes { Err(FilesError::TooLarge(max_bytes)) } else { Ok(bytes) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn files_of_the_folder_are_read_and_no_others() {
+        let (dir, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(outside.path().join("secret"), "x").unwrap();
+        fs::create_dir(dir.path().join("sub")).unwrap();
+        fs::write(dir.path().join("sub/a"), "12345").unwrap();
+        std::os::unix::fs::symlink(outside.path().join("secret"), dir.path().join("link")).unwrap();
+        let folder = Folder::of(&dir.path().join("job.hcl")).unwrap();
+        assert_eq!(folder.read("sub/a", 5), Ok(b"12345".to_vec()));
+        assert_eq!(folder.read("sub/a", 4), Err(FilesError::TooLarge(4)));
+        assert_eq!(folder.read("sub", 4), Err(FilesError::IsFolder));
+        assert_eq!((folder.exists("sub/a"), folder.exists("no")), (Ok(true), Ok(false)));
+        assert!(matches!(folder.read("link", 9), Err(FilesError::Other(_))));
+        assert_eq!(folder.list(9), Ok(vec!["sub/a".to_owned()]));
+        assert!(folder.list(0).is_err());
+    }
+}
