@@ -114,8 +114,10 @@ fn run_floe(root: &Path, driver: Driver) -> Result<()> {
 /// Takes the configuration that the shim makes for a task and gives it the file system that the shim builds otherwise.
 fn write_bundle(root: &Path) -> Result<()> {
     let dir = root.join("shim");
-    spawn(&spec(root, Driver::Exec, "/bin/sleep", &["1000"]), &dir, Path::new("/proc/self/exe"))?;
-    let mut config: Value = serde_json::from_slice(&fs::read(dir.join("bundle/config.json"))?)?;
+    let handle = spawn(&spec(root, Driver::Exec, "/bin/sleep", &["1000"]), &dir, Path::new("/proc/self/exe"))?;
+    // It is in the shim's own mount namespace.
+    let config = format!("/proc/{}/root/run/floe/shim/bundle/config.json", handle.shim.pid);
+    let mut config: Value = serde_json::from_slice(&fs::read(&config).with_context(|| format!("read {config}"))?)?;
     destroy(&dir)?;
     let rootfs = root.join("bundle/rootfs");
     let mut mounts = config.pointer("/mounts").and_then(Value::as_array).cloned().context("no mounts in the configuration")?;

@@ -409,8 +409,6 @@ pub fn default_host_view() -> Vec<ViewEntry> {
         "/etc/ca-certificates",
         "/etc/group",
         "/etc/ld.so.cache",
-        "/etc/ld.so.conf",
-        "/etc/ld.so.conf.d",
         "/etc/localtime",
         "/etc/nsswitch.conf",
         "/etc/os-release",

@@ -65,7 +65,7 @@ pub enum SpawnError {
 /// Starts a task: writes `task.json` to `dir`, runs `<exe> shim <dir>`, and returns when the task's program runs.
 ///
 /// `dir` belongs to the shim from now until `destroy`. It may be used again for the same task after that task has ended; what the previous
-/// run left there is removed.
+/// run left there is removed. Neither it nor the task's directories may lie below `/run/floe/shim`, where the shim mounts.
 ///
 /// # Errors
 /// When the task could not be started; then nothing of it is left but `dir`, and the error says what to do.

@@ -216,6 +216,14 @@ impl Cgroup {
         Ok(())
     }
 
+    /// Removes the cgroup where nothing is in it: neither processes nor other cgroups. What is in use stays as it is.
+    pub fn remove_if_empty(&self) {
+        for dir in self.dirs() {
+            // One that is busy belongs to somebody; one that is not there needs no removal.
+            let _ = std::fs::remove_dir(dir);
+        }
+    }
+
     /// Whether the cgroup exists in any tree.
     pub fn exists(&self) -> bool {
         self.dirs().any(|dir| dir.exists())

@@ -1,7 +1,6 @@
 //! The `exec` driver: a task as an OCI configuration, and the container that libcontainer makes of it.
 
 use std::ffi::CString;
-use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -17,10 +16,10 @@ use oci_spec::runtime::{
 
 use super::init::{InitExecutor, Plan};
 use super::link::{ExecOutcome, Link};
-use super::{BUNDLE, RunningTask, STATE, StartError, rootfs};
+use super::rootfs::{self, BUNDLE, STATE};
+use super::{RunningTask, StartError};
 use crate::cgroup::Cgroup;
 use crate::command;
-use crate::error::{Doing, SystemError};
 use crate::process::ProcessId;
 use crate::seccomp::Filter;
 use crate::spec::{DEFAULT_EXEC_USER, ID_RANGE_SIZE, MAX_HOSTNAME_BYTES, TaskSpec};
@@ -56,7 +55,7 @@ pub(super) fn hostname(spec: &TaskSpec) -> &str {
 }
 
 /// Creates the container and starts the program in it.
-pub(super) fn start(spec: &TaskSpec, dir: &Path, cgroup: &Cgroup, stdout: OwnedFd, stderr: OwnedFd) -> Result<RunningTask, StartError> {
+pub(super) fn start(spec: &TaskSpec, cgroup: &Cgroup, stdout: OwnedFd, stderr: OwnedFd) -> Result<RunningTask, StartError> {
     let identity = user::resolve(spec.user.as_deref().unwrap_or(DEFAULT_EXEC_USER))?;
     if identity.uid >= ID_RANGE_SIZE || identity.gid >= ID_RANGE_SIZE {
         return Err(StartError::IdOutOfRange { uid: identity.uid, gid: identity.gid });
@@ -67,16 +66,13 @@ pub(super) fn start(spec: &TaskSpec, dir: &Path, cgroup: &Cgroup, stdout: OwnedF
     drop(root);
 
     let link = Link::new()?;
-    let bundle = dir.join(BUNDLE);
-    write_bundle(&bundle, &configuration(spec, &identity, cgroup)?)?;
-    let state = dir.join(STATE);
-    fs::create_dir_all(&state).doing(|| format!("create {}", state.display()))?;
+    configuration(spec, &identity, cgroup)?.save(Path::new(BUNDLE).join("config.json"))?;
     let mut container = ContainerBuilder::new(spec.id.clone(), SyscallType::Linux)
-        .with_root_path(state)?
+        .with_root_path(STATE)?
         .with_stdout(stdout)
         .with_stderr(stderr)
         .with_executor(InitExecutor::new(plan(spec, &program, &link)?))
-        .as_init(&bundle)
+        .as_init(BUNDLE)
         .with_systemd(false)
         .with_detach(true)
         .build()?;
@@ -89,11 +85,6 @@ pub(super) fn start(spec: &TaskSpec, dir: &Path, cgroup: &Cgroup, stdout: OwnedF
         ExecOutcome::Running => Ok(RunningTask { task, child: init, link: Some(link) }),
         ExecOutcome::Refused(errno) => Err(StartError::Exec(command::explain_exec_failure(&spec.command, &program, errno))),
     }
-}
-
-fn write_bundle(bundle: &Path, configuration: &Spec) -> Result<(), StartError> {
-    fs::create_dir_all(bundle).doing(|| format!("create {}", bundle.display()))?;
-    Ok(configuration.save(bundle.join("config.json"))?)
 }
 
 fn plan(spec: &TaskSpec, program: &Path, link: &Link) -> Result<Plan, StartError> {
@@ -193,16 +184,4 @@ fn mounts() -> Result<Vec<Mount>, OciSpecError> {
             MountBuilder::default().destination(*destination).typ(*kind).source(*kind).options(options).build()
         })
         .collect()
-}
-
-/// Removes what libcontainer keeps about a container.
-pub(super) fn forget(dir: &Path) -> Result<(), SystemError> {
-    for part in [BUNDLE, STATE] {
-        let path = dir.join(part);
-        match fs::remove_dir_all(&path).doing(|| format!("remove {}", path.display())) {
-            Err(error) if !error.is_not_found() => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
 }

@@ -40,10 +40,6 @@ use crate::records::{self, EXIT, ExitStatus, HANDLE, STARTED, Started, TASK, Tas
 use crate::spec::{Driver, SHIMS_CGROUP, SpecError, TaskSpec};
 use crate::user::UserError;
 
-/// libcontainer's configuration, below the shim's directory.
-const BUNDLE: &str = "bundle";
-/// libcontainer's state, below the shim's directory.
-const STATE: &str = "state";
 /// How long the agent's `spawn` waits for a task to start, for instance while a volume on the network is mounted.
 pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// What the first process returns when [`START_TIMEOUT`] has passed.
@@ -185,7 +181,7 @@ fn run_task(spec: &TaskSpec, dir: &Path, cgroup: &Cgroup, ready: &mut Option<Own
     set_oom_score("0");
     enter_network_namespace(spec)?;
     let task = match spec.driver {
-        Driver::Exec => container::start(spec, dir, cgroup, stdout, stderr)?,
+        Driver::Exec => container::start(spec, cgroup, stdout, stderr)?,
         Driver::RawExec => raw::start(spec, cgroup, stdout, stderr)?,
     };
     set_oom_score(SHIM_OOM_SCORE);
@@ -213,7 +209,7 @@ fn set_oom_score(score: &str) {
 fn finish(dir: &Path, cgroup: &Cgroup, mut status: ExitStatus) -> ExitCode {
     let killed = cgroup.kill_all(supervise::reap_orphans);
     let code = record_exit(dir, &status);
-    let cleaned = killed.and_then(|()| cgroup.remove()).and_then(|()| container::forget(dir));
+    let cleaned = killed.and_then(|()| cgroup.remove());
     if let Err(error) = cleaned {
         let text = chain(&error);
         complain(&text);

@@ -26,15 +26,21 @@ use crate::user::Identity;
 
 /// Where the shim mounts the task's file system, in its own mount namespace only. Every directory above must be open to all, because the
 /// container's root is nobody on the host.
-pub(super) const ROOTFS: &str = "/run/floe/rootfs";
-/// The tmpfs holds mount points and three small files; a job cannot fill it.
-const ROOTFS_OPTIONS: &str = "mode=0755,size=4m,nr_inodes=4096";
+pub(super) const ROOTFS: &str = "/run/floe/shim/rootfs";
+/// The tmpfs in which all of that is. libcontainer's configuration and state are there too, beside what the task sees: they hold the
+/// task's environment and need no cleaning up, because the tmpfs goes away with the shim's mount namespace.
+const PRIVATE: &str = "/run/floe/shim";
+/// libcontainer's configuration.
+pub(super) const BUNDLE: &str = "/run/floe/shim/bundle";
+/// libcontainer's state.
+pub(super) const STATE: &str = "/run/floe/shim/state";
+/// Mount points and a few small files; a job cannot fill it.
+const PRIVATE_OPTIONS: &str = "mode=0755,size=4m,nr_inodes=4096";
 
 /// Builds the file system at [`ROOTFS`].
 pub(super) fn build(spec: &TaskSpec, identity: &Identity, cgroup: &Cgroup) -> Result<Root, SystemError> {
     enter_mount_namespace()?;
     let target = Path::new(ROOTFS);
-    mount_new("tmpfs", target, MsFlags::MS_NOSUID | MsFlags::MS_NODEV, ROOTFS_OPTIONS)?;
     let builder = Builder { root: Root::open(target)?, spec, identity, user_namespace: idmap::user_namespace(spec.id_range_start)? };
     for dir in ["proc", "sys", "dev", "etc", "run", "var", "var/tmp"] {
         builder.root.directory(&Path::new("/").join(dir))?;
@@ -46,16 +52,21 @@ pub(super) fn build(spec: &TaskSpec, identity: &Identity, cgroup: &Cgroup) -> Re
     mount_sysfs()?;
     mount_cgroup_view(cgroup)?;
     // What is mounted on the host from now on does not appear in the task.
-    set_propagation(target, MsFlags::MS_PRIVATE)?;
+    set_propagation(Path::new(PRIVATE), MsFlags::MS_PRIVATE)?;
     Ok(builder.root)
 }
 
 /// Own mount namespace. Slave: an unmount on the host still reaches the shim, so it does not keep file systems busy.
 fn enter_mount_namespace() -> Result<(), SystemError> {
     let mut builder = fs::DirBuilder::new();
-    builder.recursive(true).mode(0o755).create(ROOTFS).doing(|| format!("create {ROOTFS}"))?;
+    builder.recursive(true).mode(0o755).create(PRIVATE).doing(|| format!("create {PRIVATE}"))?;
     unshare(CloneFlags::CLONE_NEWNS).doing(|| "create a mount namespace")?;
-    set_propagation(Path::new("/"), MsFlags::MS_SLAVE)
+    set_propagation(Path::new("/"), MsFlags::MS_SLAVE)?;
+    mount_new("tmpfs", Path::new(PRIVATE), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, PRIVATE_OPTIONS)?;
+    for (path, mode) in [(ROOTFS, 0o755), (BUNDLE, 0o700), (STATE, 0o700)] {
+        fs::DirBuilder::new().mode(mode).create(path).doing(|| format!("create {path}"))?;
+    }
+    Ok(())
 }
 
 struct Builder<'a> {

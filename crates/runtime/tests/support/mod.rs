@@ -152,7 +152,7 @@ impl Fixture {
         fs::read_to_string("/proc/self/mountinfo")
             .unwrap()
             .lines()
-            .filter(|line| line.contains(root) || line.contains("/run/floe/rootfs"))
+            .filter(|line| line.contains(root) || line.contains("/run/floe/shim"))
             .map(str::to_owned)
             .collect()
     }
