@@ -3,6 +3,12 @@ job "hello" {
   type        = "service"
   datacenters = ["*"]
 
+  # How a new version replaces the old: one at a time, each healthy for a second first.
+  update {
+    max_parallel     = 1
+    min_healthy_time = "1s"
+  }
+
   group "web" {
     count = 1
 

@@ -25,7 +25,11 @@ impl Folder {
     /// Where `path` really is, links followed; refused when that is outside.
     fn resolve(&self, path: &str) -> Result<PathBuf, FilesError> {
         let real = self.root.join(path).canonicalize().map_err(io)?;
-        if real.starts_with(&self.root) { Ok(real) } else { Err(FilesError::Other("it is a link that leads out of the job's folder".to_owned())) }
+        if real.starts_with(&self.root) {
+            Ok(real)
+        } else {
+            Err(FilesError::Other("it is a link that leads out of the job's folder".to_owned()))
+        }
     }
 
     fn list_into(&self, folder: &Path, depth: usize, max: usize, found: &mut Vec<String>) -> Result<(), FilesError> {

@@ -5,8 +5,8 @@
 #![forbid(unsafe_code)]
 
 mod agent;
-mod argv;
 mod args;
+mod argv;
 mod commands;
 mod files;
 mod output;

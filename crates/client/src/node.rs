@@ -184,6 +184,21 @@ impl Client {
         {
             tracing::error!(error = %words(&error), "the allocation network was not removed");
         }
+        self.remove_empty_folders();
+    }
+
+    /// Removes what an agent makes on the machine for itself, where nobody else uses it.
+    fn remove_empty_folders(&self) {
+        let config = &self.inner.shared.config;
+        let parent = std::path::Path::new(&config.cgroup_parent);
+        for path in [parent.join(floe_runtime::SHIMS_CGROUP), parent.to_owned()] {
+            match floe_runtime::Cgroup::new(path) {
+                Ok(cgroup) => cgroup.remove_if_empty(),
+                Err(error) => tracing::debug!(error = %words(&error), "the tasks' cgroup was not looked for"),
+            }
+        }
+        // A folder that is not empty is somebody's.
+        let _ = std::fs::remove_dir(&config.network.netns_dir);
     }
 
     /// Gives the last reports a moment to get through.

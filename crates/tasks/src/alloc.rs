@@ -210,6 +210,9 @@ impl AllocMachine {
         match input {
             Input::Prepared if self.phase == Phase::Preparing => {
                 self.phase = Phase::Running;
+                for task in self.tasks.values_mut() {
+                    task.note(events::setup(now, "Folders and network are ready"));
+                }
                 self.each(TaskMachine::begin)
             }
             Input::Prepared => Vec::new(),

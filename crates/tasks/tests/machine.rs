@@ -64,7 +64,8 @@ fn a_service_starts_runs_and_is_stopped_in_order() {
     let mut m = AllocMachine::new(&alloc(&["t"], JobType::Service, 2), at(0));
     assert!(m.is_preparing());
     assert_eq!(m.status().0, AllocClientStatus::Pending);
-    assert_eq!(m.handle(Input::Prepared, at(1), 0), vec![start("t")]);
+    assert_eq!(m.handle(Input::Prepared, at(1), 0), vec![start("t"), Step::Report]);
+    assert_eq!(last_event(&m, "t"), event::TASK_SETUP);
     assert_eq!(m.handle(started("t", 2), at(2), 0), vec![Step::Report]);
     assert_eq!(m.status().0, AllocClientStatus::Running);
     assert_eq!(m.handle(stop(), at(3), 0), vec![Step::Signal("t".to_owned()), Step::WakeAt(at(6)), Step::Report]);

@@ -94,8 +94,28 @@ wire! {
 
 /// Blocks that other agents of this configuration language have, and floe not yet.
 const NOT_YET: &[&str] = &[
-    "acl", "addresses", "advertise", "audit", "autopilot", "consul", "disable_update_check", "enable_debug", "enable_syslog", "keyring", "leave_on_interrupt",
-    "leave_on_terminate", "limits", "log_file", "plugin_dir", "reporting", "rpc", "sentinel", "telemetry", "tls", "ui", "vault",
+    "acl",
+    "addresses",
+    "advertise",
+    "audit",
+    "autopilot",
+    "consul",
+    "disable_update_check",
+    "enable_debug",
+    "enable_syslog",
+    "keyring",
+    "leave_on_interrupt",
+    "leave_on_terminate",
+    "limits",
+    "log_file",
+    "plugin_dir",
+    "reporting",
+    "rpc",
+    "sentinel",
+    "telemetry",
+    "tls",
+    "ui",
+    "vault",
 ];
 
 /// What becomes of the tasks when the agent ends.
@@ -149,14 +169,18 @@ impl AgentConfig {
         let server = args.dev || args.server || file.server.enabled == Some(true);
         let client = args.dev || args.client || file.client.enabled == Some(true);
         if !server && !client {
-            bail!("the agent has nothing to do: give -dev, or enable a part in a configuration file (server {{ enabled = true }}, client {{ enabled = true }})");
+            bail!(
+                "the agent has nothing to do: give -dev, or enable a part in a configuration file (server {{ enabled = true }}, client {{ enabled = true }})"
+            );
         }
         if file.server.bootstrap_expect.is_some_and(|n| n != 1) {
             bail!("not supported yet: server.bootstrap_expect other than 1");
         }
         let data_dir = args.data_dir.clone().or_else(|| Some(PathBuf::from(&file.data_dir)).filter(|d| !d.as_os_str().is_empty()));
         if data_dir.is_none() && !args.dev {
-            bail!("data_dir is missing: give the folder that is to hold the agent's state (-data-dir, or data_dir in a configuration file)");
+            bail!(
+                "data_dir is missing: give the folder that is to hold the agent's state (-data-dir, or data_dir in a configuration file)"
+            );
         }
         let bind: IpAddr = {
             let text = text(&args.bind, &file.bind_addr, "127.0.0.1");
@@ -311,7 +335,11 @@ mod tests {
     #[test]
     fn dev_mode_is_temporary_unless_a_folder_is_given() {
         assert_eq!(load(&[], |a| a.dev = true).unwrap().mode, Mode::Everything);
-        let kept = load(&[], |a| { a.dev = true; a.data_dir = Some("/x".into()); }).unwrap();
+        let kept = load(&[], |a| {
+            a.dev = true;
+            a.data_dir = Some("/x".into());
+        })
+        .unwrap();
         assert_eq!(kept.mode, Mode::Leave);
     }
 

@@ -25,7 +25,13 @@ impl BridgeLock {
         let dir = Path::new(LOCKS);
         DirBuilder::new().recursive(true).mode(0o711).create(dir).with_context(|| format!("make {LOCKS}"))?;
         let path = dir.join(format!("{network}.{bridge}"));
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).with_context(|| format!("open {}", path.display()))?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .with_context(|| format!("open {}", path.display()))?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(mut file) => {
                 // For the message below; a lock without a name is as good.

@@ -49,7 +49,16 @@ impl Agent {
         let folder = DataFolder::open(&path)?;
         let listener = listen(SocketAddr::new(config.bind, config.http_port), "HTTP").await?;
         let http = listener.address;
-        let mut agent = Agent { server: None, client: None, servings: Vec::new(), http, folder: path, mode: config.mode, _temporary: temporary, _bridge: bridge };
+        let mut agent = Agent {
+            server: None,
+            client: None,
+            servings: Vec::new(),
+            http,
+            folder: path,
+            mode: config.mode,
+            _temporary: temporary,
+            _bridge: bridge,
+        };
         match agent.start_parts(config, &folder, listener).await {
             Ok(()) => Ok(agent),
             Err(error) => {

@@ -46,7 +46,15 @@ async fn list(client: &ApiClient, args: &AllocStatusArgs) -> anyhow::Result<Exit
     for a in &allocs {
         let desired = a.desired_status.to_string();
         let status = output::status(a.client_status.as_str());
-        rows.push(vec![output::id(a.id.as_str(), args.verbose), a.job_id.to_string(), a.task_group.clone(), a.node_name.clone(), desired, status, output::ago(a.create_time, now)]);
+        rows.push(vec![
+            output::id(a.id.as_str(), args.verbose),
+            a.job_id.to_string(),
+            a.task_group.clone(),
+            a.node_name.clone(),
+            desired,
+            status,
+            output::ago(a.create_time, now),
+        ]);
     }
     output::line(if allocs.is_empty() { "No allocations".to_owned() } else { columns(&rows) });
     Ok(ExitCode::SUCCESS)
@@ -171,13 +179,15 @@ fn last_lines(piece: &[u8], count: usize) -> &[u8] {
 async fn of_job(client: &ApiClient, prefix: &str) -> anyhow::Result<AllocationListStub> {
     let job = resolve::job(client, prefix).await?;
     let allocs = client.job_allocations(&job, 0, Nanos::ZERO).await?.value;
-    let newest = allocs.iter().filter(|a| monitor::runs(a)).max_by_key(|a| a.create_index).or_else(|| allocs.iter().max_by_key(|a| a.create_index));
+    let newest =
+        allocs.iter().filter(|a| monitor::runs(a)).max_by_key(|a| a.create_index).or_else(|| allocs.iter().max_by_key(|a| a.create_index));
     newest.cloned().with_context(|| format!("job {job:?} has no allocation"))
 }
 
 async fn only_task(client: &ApiClient, alloc: &AllocationListStub) -> anyhow::Result<String> {
     let full = client.allocation(alloc.id.as_str()).await?;
-    let group = full.job.as_deref().and_then(|j| j.group(&full.task_group)).context("the allocation's job is not known any more; name the task")?;
+    let group =
+        full.job.as_deref().and_then(|j| j.group(&full.task_group)).context("the allocation's job is not known any more; name the task")?;
     let names: Vec<&str> = group.tasks.iter().map(|t| t.name.as_str()).collect();
     match names.as_slice() {
         [one] => Ok((*one).to_owned()),
@@ -189,7 +199,11 @@ pub(super) async fn stop(client: &ApiClient, args: &AllocStopArgs) -> anyhow::Re
     let alloc = resolve::alloc(client, &args.alloc).await?;
     let response = client.stop_allocation(alloc.id.as_str()).await?;
     let mut progress = Progress::new();
-    progress.done(&format!("allocation {} is told to stop (evaluation {})", output::id(alloc.id.as_str(), args.verbose), output::id(response.eval_id.as_str(), args.verbose)));
+    progress.done(&format!(
+        "allocation {} is told to stop (evaluation {})",
+        output::id(alloc.id.as_str(), args.verbose),
+        output::id(response.eval_id.as_str(), args.verbose)
+    ));
     if args.detach {
         return Ok(ExitCode::SUCCESS);
     }

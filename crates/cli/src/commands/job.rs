@@ -1,6 +1,10 @@
 //! `floe job ...`.
 
-use super::{client, monitor, monitor::{Came, Monitor}, resolve, source, wait};
+use super::{
+    client, monitor,
+    monitor::{Came, Monitor},
+    resolve, source, wait,
+};
 use crate::{
     args::{Global, JobFileArgs, JobInspectArgs, JobRunArgs, JobStatusArgs, JobStopArgs},
     output::{self, Progress, columns, pairs},
@@ -11,11 +15,7 @@ use floe_api::{
     types::{AllocationListStub, JobRegisterRequest},
 };
 use floe_model::{Deployment, EvalStatus, Evaluation, Job, job::JobSummary};
-use std::{
-    future::Future,
-    io::BufRead,
-    process::ExitCode,
-};
+use std::{future::Future, io::BufRead, process::ExitCode};
 
 /// When a submitted job did not come up.
 const NOT_UP: u8 = 2;
@@ -81,7 +81,11 @@ pub(super) fn validate(global: &Global, args: &JobFileArgs) -> anyhow::Result<Ex
 
 /// Runs one request, so that its failure can be told apart.
 fn wait_value<T>(request: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("invariant: a runtime of one thread starts no thread that could fail").block_on(request)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("invariant: a runtime of one thread starts no thread that could fail")
+        .block_on(request)
 }
 
 pub(super) async fn status(client: &ApiClient, args: &JobStatusArgs) -> anyhow::Result<ExitCode> {
@@ -128,8 +132,15 @@ async fn list(client: &ApiClient, json: bool) -> anyhow::Result<ExitCode> {
     } else {
         let mut rows = vec![row(&["ID", "Type", "Priority", "Status", "Submit Date"])];
         for job in &jobs {
-            let status = if job.stop && job.status.as_str() == "dead" { "dead (stopped)".to_owned() } else { output::status(job.status.as_str()) };
-            rows.push(vec![job.id.to_string(), job.job_type.to_string(), job.priority.to_string(), status, output::moment(job.submit_time)]);
+            let status =
+                if job.stop && job.status.as_str() == "dead" { "dead (stopped)".to_owned() } else { output::status(job.status.as_str()) };
+            rows.push(vec![
+                job.id.to_string(),
+                job.job_type.to_string(),
+                job.priority.to_string(),
+                status,
+                output::moment(job.submit_time),
+            ]);
         }
         output::line(columns(&rows));
     }
@@ -174,7 +185,13 @@ fn evaluations(evals: &[Evaluation], verbose: bool) {
     let mut rows = vec![row(&["ID", "Priority", "Triggered By", "Status", "Placement Failures"])];
     for e in evals {
         let failures = if e.failed_tg_allocs.is_empty() { "false" } else { "true" };
-        rows.push(vec![output::id(e.id.as_str(), verbose), e.priority.to_string(), e.triggered_by.to_string(), output::status(e.status.as_str()), failures.to_owned()]);
+        rows.push(vec![
+            output::id(e.id.as_str(), verbose),
+            e.priority.to_string(),
+            e.triggered_by.to_string(),
+            output::status(e.status.as_str()),
+            failures.to_owned(),
+        ]);
     }
     output::line(columns(&rows));
 }
@@ -182,7 +199,9 @@ fn evaluations(evals: &[Evaluation], verbose: bool) {
 /// Why something of the job waits, from the newest evaluation that says so.
 fn failures(evals: &[Evaluation]) {
     let waits = evals.iter().any(|e| e.status == EvalStatus::Blocked);
-    let Some(eval) = evals.iter().filter(|e| !e.failed_tg_allocs.is_empty()).max_by_key(|e| e.modify_index).filter(|_| waits) else { return };
+    let Some(eval) = evals.iter().filter(|e| !e.failed_tg_allocs.is_empty()).max_by_key(|e| e.modify_index).filter(|_| waits) else {
+        return;
+    };
     output::title("Placement Failure");
     for (group, metric) in &eval.failed_tg_allocs {
         output::line(format!("Task Group {group:?}:"));
@@ -202,7 +221,14 @@ fn show_deployment(deployment: &Deployment, verbose: bool) {
     let mut rows = vec![row(&["Task Group", "Desired", "Placed", "Healthy", "Unhealthy", "Progress Deadline"])];
     for (group, s) in &deployment.task_groups {
         let deadline = if s.require_progress_by.is_never() { "-".to_owned() } else { output::moment(s.require_progress_by.0) };
-        rows.push(vec![group.clone(), s.desired_total.to_string(), s.placed_allocs.to_string(), s.healthy_allocs.to_string(), s.unhealthy_allocs.to_string(), deadline]);
+        rows.push(vec![
+            group.clone(),
+            s.desired_total.to_string(),
+            s.placed_allocs.to_string(),
+            s.healthy_allocs.to_string(),
+            s.unhealthy_allocs.to_string(),
+            deadline,
+        ]);
     }
     output::line(format!("\n{}", columns(&rows)));
 }

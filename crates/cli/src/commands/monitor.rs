@@ -3,8 +3,8 @@
 use crate::output::{self, Progress};
 use floe_api::{ApiClient, types::AllocationListStub};
 use floe_model::{
-    AllocClientStatus, AllocDesiredStatus, Deployment, Evaluation, EvalStatus, JobType, Nanos,
-    alloc::TaskPhase,
+    AllocClientStatus, AllocDesiredStatus, Deployment, EvalStatus, Evaluation, JobType, Nanos,
+    alloc::{TaskPhase, event},
     deployment::DeploymentStatus,
     ids,
 };
@@ -48,7 +48,8 @@ impl<'a> Monitor<'a> {
         for (group, metric) in &eval.failed_tg_allocs {
             came = Came::Short;
             let missing = eval.queued_allocations.get(group).copied().unwrap_or(1);
-            self.progress.failed(&format!("group {group:?}: {missing} allocation{} could not be placed:", if missing == 1 { "" } else { "s" }));
+            self.progress
+                .failed(&format!("group {group:?}: {missing} allocation{} could not be placed:", if missing == 1 { "" } else { "s" }));
             for line in floe_scheduler::explain(metric, group) {
                 self.progress.say(&format!("    {line}"));
             }
@@ -78,7 +79,8 @@ impl<'a> Monitor<'a> {
         loop {
             let answer = self.client.job_allocations(&self.job, index, LOOK).await?;
             index = answer.index;
-            let mine: Vec<&AllocationListStub> = answer.value.iter().filter(|a| a.eval_id == eval.id || a.desired_status == AllocDesiredStatus::Run).collect();
+            let mine: Vec<&AllocationListStub> =
+                answer.value.iter().filter(|a| a.eval_id == eval.id || a.desired_status == AllocDesiredStatus::Run).collect();
             for alloc in &mine {
                 self.say_news(alloc);
             }
@@ -122,17 +124,17 @@ impl<'a> Monitor<'a> {
             news.push((true, format!("placed: allocation {id} ({}) on node {}", alloc.name, alloc.node_name)));
         }
         for (task, state) in &alloc.task_states {
-            for event in &state.events {
-                let key = format!("{task} {} {}", event.event_type, event.time);
-                let words = match event.event_type.as_str() {
-                    floe_model::alloc::event::RECEIVED => continue,
-                    floe_model::alloc::event::TASK_SETUP => format!("ready: {}", event.display_message),
-                    floe_model::alloc::event::STARTED => "started".to_owned(),
-                    kind => format!("{kind}: {}", event.display_message),
+            for happened in &state.events {
+                let key = format!("{task} {} {}", happened.event_type, happened.time);
+                let (well, words) = match happened.event_type.as_str() {
+                    event::RECEIVED => continue,
+                    event::TASK_SETUP => (true, format!("ready: {} (task {task:?} of {id})", happened.display_message.to_lowercase())),
+                    // The root file system is made together with the process, so both are said at once.
+                    event::STARTED => (true, format!("started: task {task:?} of {id}, in its own root file system")),
+                    kind => (false, format!("{kind}: {} (task {task:?} of {id})", happened.display_message)),
                 };
                 if said.insert(key) {
-                    let well = matches!(event.event_type.as_str(), floe_model::alloc::event::TASK_SETUP | floe_model::alloc::event::STARTED);
-                    news.push((well, format!("{words}: task {task:?} of {id}")));
+                    news.push((well, words));
                 }
             }
         }
@@ -151,7 +153,8 @@ pub(super) async fn until_stopped(client: &ApiClient, job: &str, progress: &mut 
     let mut index = 0;
     loop {
         let answer = client.job_allocations(job, index, LOOK).await?;
-        let running: Vec<String> = answer.value.iter().filter(|a| !a.client_status.is_terminal()).map(|a| ids::short(a.id.as_str()).to_owned()).collect();
+        let running: Vec<String> =
+            answer.value.iter().filter(|a| !a.client_status.is_terminal()).map(|a| ids::short(a.id.as_str()).to_owned()).collect();
         if running.is_empty() {
             return Ok(());
         }

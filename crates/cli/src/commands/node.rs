@@ -53,7 +53,15 @@ async fn list(client: &ApiClient, args: &NodeStatusArgs) -> anyhow::Result<ExitC
         let class = if n.node_class.is_empty() { "<none>".to_owned() } else { n.node_class.clone() };
         let eligibility = output::status(n.scheduling_eligibility.as_str());
         let status = output::status(n.status.as_str());
-        rows.push(vec![output::id(n.id.as_str(), args.verbose), n.node_pool.clone(), n.datacenter.clone(), n.name.clone(), class, eligibility, status]);
+        rows.push(vec![
+            output::id(n.id.as_str(), args.verbose),
+            n.node_pool.clone(),
+            n.datacenter.clone(),
+            n.name.clone(),
+            class,
+            eligibility,
+            status,
+        ]);
     }
     output::line(if nodes.is_empty() { "No nodes registered".to_owned() } else { columns(&rows) });
     Ok(ExitCode::SUCCESS)
@@ -102,7 +110,15 @@ fn allocations(allocs: &[Allocation], verbose: bool) {
     for a in allocs {
         let (version, desired) = (a.job_version().to_string(), a.desired_status.to_string());
         let status = output::status(a.client_status.as_str());
-        rows.push(vec![output::id(a.id.as_str(), verbose), a.job_id.to_string(), a.task_group.clone(), version, desired, status, output::ago(a.create_time, now)]);
+        rows.push(vec![
+            output::id(a.id.as_str(), verbose),
+            a.job_id.to_string(),
+            a.task_group.clone(),
+            version,
+            desired,
+            status,
+            output::ago(a.create_time, now),
+        ]);
     }
     output::line(columns(&rows));
 }

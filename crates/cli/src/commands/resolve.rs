@@ -1,7 +1,10 @@
 //! Short ids: the beginning of an id stands for it when nothing else begins so.
 
 use anyhow::bail;
-use floe_api::{ApiClient, types::{AllocationListStub, NodeListStub}};
+use floe_api::{
+    ApiClient,
+    types::{AllocationListStub, NodeListStub},
+};
 
 /// How many candidates an error names.
 const NAMED: usize = 10;

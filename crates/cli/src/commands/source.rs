@@ -8,10 +8,7 @@ use crate::{
 use anyhow::{Context, anyhow, bail};
 use floe_jobspec::{Format, Limits, NoFiles, ParseInput, VariableFile, Variables, limits::MAX_SOURCE_BYTES};
 use floe_model::{Job, job::JobSubmission};
-use std::{
-    io::Read,
-    path::Path,
-};
+use std::{io::Read, path::Path};
 
 /// The variables of the environment that are meant for job files.
 const ENV_PREFIXES: [&str; 2] = ["NOMAD_VAR_", "FLOE_VAR_"];
@@ -33,7 +30,8 @@ pub(super) fn read(args: &JobFileArgs) -> anyhow::Result<Source> {
     };
     let variables = variables(&args.variables)?;
     let folder;
-    let mut input = ParseInput { source: &text, name: &name, format, files: &NoFiles, variables: variables.clone(), limits: Limits::default() };
+    let mut input =
+        ParseInput { source: &text, name: &name, format, files: &NoFiles, variables: variables.clone(), limits: Limits::default() };
     if name != "-" {
         folder = Folder::of(&args.file).with_context(|| format!("folder of {name}"))?;
         input.files = &folder;

@@ -104,7 +104,11 @@ async fn addresses(client: &ApiClient, job: &str, progress: &mut Progress) -> an
         let alloc = client.allocation(stub.id.as_str()).await?;
         for port in &alloc.allocated_resources.shared.ports {
             let here = format!("http://127.0.0.1:{}", port.value);
-            let outside = if port.host_ip.is_empty() || port.host_ip.starts_with("127.") { String::new() } else { format!(" and http://{}:{}", port.host_ip, port.value) };
+            let outside = if port.host_ip.is_empty() || port.host_ip.starts_with("127.") {
+                String::new()
+            } else {
+                format!(" and http://{}:{}", port.host_ip, port.value)
+            };
             progress.say(&format!("  {} {}{outside}", output::bold(&format!("{}.{}:", alloc.task_group, port.label)), here));
         }
     }
