@@ -150,7 +150,7 @@ impl<'i> Run<'i, '_> {
 
     fn job(&mut self, cx: &Context<'_>, body: &Body, syntax: Syntax) -> Outcome {
         for warning in cx.warnings.take() {
-            self.warnings.push(warning);
+            self.warnings.push(Box::new(warning));
         }
         let variables = cx.scope.values().map(|(name, value)| (name.to_owned(), value.to_json())).collect();
         if !self.faults.is_fatal() {

@@ -83,7 +83,7 @@ pub(crate) struct Context<'a> {
     /// Evaluations under way.
     pub(crate) depth: Cell<usize>,
     /// What is allowed but probably not meant, at most [`MAX_WARNINGS`].
-    pub(crate) warnings: RefCell<Vec<Box<Fault>>>,
+    pub(crate) warnings: RefCell<Vec<Fault>>,
 }
 
 /// Turns "a bound was reached" into a fault that nothing catches.
@@ -109,7 +109,7 @@ impl<'a> Context<'a> {
     pub(crate) fn warn(&self, at: &At, message: String) {
         let mut warnings = self.warnings.borrow_mut();
         if warnings.len() < MAX_WARNINGS && !warnings.iter().any(|w| w.at == *at) {
-            warnings.push(Fault::new(at, message));
+            warnings.push(*Fault::new(at, message));
         }
     }
 
