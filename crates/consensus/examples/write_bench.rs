@@ -9,7 +9,7 @@ use floe_state::{
 };
 use std::{
     fs::File,
-    io::Write,
+    os::unix::fs::FileExt,
     path::Path,
     time::{Duration, Instant},
 };
@@ -25,12 +25,14 @@ fn main() {
     println!("folder {}, {} cores", base.display(), std::thread::available_parallelism().unwrap());
     println!("| what | writes/s | p50 ms | p99 ms | syncs | writes a sync |");
     println!("|---|---|---|---|---|---|");
-    raw(dir.path(), "fdatasync before");
+    raw(dir.path(), "append + fdatasync", RAW_BYTES as u64);
+    raw(dir.path(), "overwrite + fdatasync", 0);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     for proposers in [1, 64, 256] {
         runtime.block_on(bench(&dir.path().join(proposers.to_string()), proposers));
     }
-    raw(dir.path(), "fdatasync after");
+    raw(dir.path(), "append + fdatasync, again", RAW_BYTES as u64);
+    raw(dir.path(), "overwrite + fdatasync, again", 0);
 }
 
 fn row(what: &str, mut latencies: Vec<Duration>, took: Duration, syncs: u64) {
@@ -41,19 +43,37 @@ fn row(what: &str, mut latencies: Vec<Duration>, took: Duration, syncs: u64) {
     println!("| {what} | {rate:.0} | {:.2} | {:.2} | {syncs} | {each:.1} |", at(50), at(99));
 }
 
-/// What the disk can do: append and sync, one after the other.
-fn raw(dir: &Path, what: &str) {
-    let mut file = File::create(dir.join("raw")).unwrap();
+/// What the disk can do, one write after the other. Appending changes the file's length, which the file system must write down too; redb
+/// writes into room that it made before.
+fn raw(dir: &Path, what: &str, step: u64) {
+    let file = File::create(dir.join("raw")).unwrap();
+    file.write_all_at(&vec![0; 1 << 20], 0).unwrap();
+    file.sync_all().unwrap();
     let started = Instant::now();
     let mut latencies = Vec::new();
+    let mut at = if step == 0 { 0 } else { 1 << 20 };
     while started.elapsed() < RUN / 2 {
         let began = Instant::now();
-        file.write_all(&[7; RAW_BYTES]).unwrap();
+        file.write_all_at(&[7; RAW_BYTES], at).unwrap();
         file.sync_data().unwrap();
         latencies.push(began.elapsed());
+        at += step;
     }
     let syncs = latencies.len() as u64;
     row(what, latencies, started.elapsed(), syncs);
+}
+
+/// What an idle server costs. Every thread has a file of its own.
+async fn idle(server: &Consensus) {
+    let all = || {
+        let threads = std::fs::read_dir("/proc/self/task").unwrap();
+        let one = |t: std::io::Result<std::fs::DirEntry>| std::fs::read_to_string(t.unwrap().path().join("schedstat")).unwrap_or_default();
+        threads.map(one).map(|s| s.split(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0)).sum::<u64>()
+    };
+    let (before, commits) = (all(), server.status().log.commits);
+    tokio::time::sleep(RUN).await;
+    let part = (all() - before) as f64 / RUN.as_nanos() as f64 * 100.0;
+    println!("<!-- idle: {part:.2} % of a core, {} syncs in {RUN:?} -->", server.status().log.commits - commits);
 }
 
 async fn bench(dir: &Path, proposers: usize) {
@@ -82,6 +102,9 @@ async fn bench(dir: &Path, proposers: usize) {
     }
     let (took, syncs) = (started.elapsed(), server.status().log.commits - before);
     row(&format!("{proposers} proposers"), latencies, took, syncs);
+    if proposers == 1 {
+        idle(&server).await;
+    }
     let began = Instant::now();
     server.shutdown().await;
     let stopped = began.elapsed();

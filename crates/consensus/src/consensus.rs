@@ -65,10 +65,34 @@ impl Consensus {
     /// # Errors
     /// When the files are damaged, in use or of a newer build, or the server had to stop while it recovered.
     pub async fn open(config: Config) -> Result<Self, OpenError> {
-        let raft_config = Arc::new(config.raft()?);
         let data = config.data.clone();
-        let loaded = tokio::task::spawn_blocking(move || Disk::load(&data)).await.map_err(|_| OpenError::Runtime)?;
-        let Disk { store, snapshots, restored } = loaded?;
+        let open = move || -> Result<_, OpenError> {
+            let store = LogStore::open(&data)?;
+            let snapshots = SnapshotStore::open(&data).inspect_err(|_| store.close())?;
+            Ok((store, snapshots))
+        };
+        let (store, snapshots) = tokio::task::spawn_blocking(open).await.map_err(|_| OpenError::Runtime)??;
+        Self::open_on(config, store, snapshots).await
+    }
+
+    /// As [`Consensus::open`], on a log and snapshots that the caller opened, such as ones on [`floe_store::twin`]. Of `config.data` only the lock
+    /// is held.
+    ///
+    /// # Errors
+    /// As [`Consensus::open`]. The log is closed then.
+    pub async fn open_on(config: Config, store: LogStore, snapshots: SnapshotStore) -> Result<Self, OpenError> {
+        let log = store.clone();
+        let opened = Self::start(config, store, snapshots).await;
+        if opened.is_err() {
+            tokio::task::spawn_blocking(move || log.close()).await.map_err(|_| OpenError::Runtime)?;
+        }
+        opened
+    }
+
+    async fn start(config: Config, store: LogStore, snapshots: SnapshotStore) -> Result<Self, OpenError> {
+        let raft_config = Arc::new(config.raft()?);
+        let (log, files) = (store.clone(), snapshots.clone());
+        let restored = tokio::task::spawn_blocking(move || restore(&log, &files)).await.map_err(|_| OpenError::Runtime)??;
         let id = own_id(&store).await?;
         let stop = StopCell::new();
         let (publisher, published) = publish::channel(restored.state().clone());
@@ -229,8 +253,8 @@ impl Consensus {
         self.inner.stop.wait().await
     }
 
-    /// Stops: what was proposed but not answered fails, what was acknowledged is on disk. When this returns the files are closed. May be called
-    /// again.
+    /// Stops: what was proposed but not answered fails, what was acknowledged is on disk. When this returns the files are closed; the data folder
+    /// stays locked until the last clone is gone. May be called again.
     pub async fn shutdown(&self) {
         self.inner.stop.close();
         if let Err(error) = self.inner.raft.shutdown().await {
@@ -350,26 +374,15 @@ impl Consensus {
 const NOT_JOINED: &str = "this server is in no cluster yet; start it as the first one of a cluster, or let a cluster take it in";
 const QUORUM: &str = "wait for an election, and if that does not help see that more than half of the servers run and reach each other";
 
-/// What is on disk.
-struct Disk {
-    store: LogStore,
-    snapshots: SnapshotStore,
-    restored: Restored,
-}
-
-impl Disk {
-    /// Opens everything and sees that snapshot and log belong together. Blocks.
-    fn load(data: &DataFolder) -> Result<Self, OpenError> {
-        let store = LogStore::open(data)?;
-        let snapshots = SnapshotStore::open(data)?;
-        let restored = Restored::load(&snapshots)?;
-        let purged = store.bounds().purged.map(|p| p.index);
-        if purged > restored.last_index() {
-            let snapshot = restored.last_index().unwrap_or(0);
-            return Err(OpenError::Hole { purged: purged.unwrap_or(0), snapshot });
-        }
-        Ok(Self { store, snapshots, restored })
+/// The newest whole snapshot, if it and the log belong together. Blocks.
+fn restore(store: &LogStore, snapshots: &SnapshotStore) -> Result<Restored, OpenError> {
+    let restored = Restored::load(snapshots)?;
+    let purged = store.bounds().purged.map(|p| p.index);
+    if purged > restored.last_index() {
+        let snapshot = restored.last_index().unwrap_or(0);
+        return Err(OpenError::Hole { purged: purged.unwrap_or(0), snapshot });
     }
+    Ok(restored)
 }
 
 /// The id that the log has, or a new one that it keeps from now on.

@@ -12,7 +12,7 @@ use std::{
 };
 use support::*;
 
-const ROUNDS: u64 = 25;
+const ROUNDS: u64 = 20;
 const PROPOSERS: u64 = 8;
 /// A child is killed after a number of acknowledgements below this.
 const ACKNOWLEDGED_MOST: u64 = 80;

@@ -161,16 +161,7 @@ fn a_disk_that_lies_about_syncs_is_caught() {
         let writes = Disk::new(Fault::SyncFails { at: 0 });
         let _ = LogStore::open_on(writes.clone(), 0);
         let content = writes.after_crash(&mut Chance::new(*seed));
-        LogStore::open_on(Disk::with(content, Fault::None), 0).is_err_or(|log| log.read(0..21).unwrap() != records(1, 0..=20))
+        !LogStore::open_on(Disk::with(content, Fault::None), 0).is_ok_and(|log| log.read(0..21).unwrap() == records(1, 0..=20))
     });
     assert!(lost.count() > 0);
-}
-
-trait IsErrOr<T> {
-    fn is_err_or(self, f: impl FnOnce(T) -> bool) -> bool;
-}
-impl<T, E> IsErrOr<T> for Result<T, E> {
-    fn is_err_or(self, f: impl FnOnce(T) -> bool) -> bool {
-        self.map_or(true, f)
-    }
 }

@@ -158,11 +158,8 @@ fn a_failed_disk_fails_every_caller_until_the_log_is_opened_again() {
         };
         assert!(matches!(refused, LogError::Failed { .. }), "{refused}");
         let outcomes: Vec<_> = answers.iter().map(|told| told.recv().unwrap()).collect();
-        let good = outcomes.iter().take_while(|o| o.is_ok()).count() as u64;
-        assert!(
-            outcomes[good as usize..].iter().all(|o| matches!(o, Err(LogError::Failed { .. }))),
-            "nothing after a failure is acknowledged"
-        );
+        let good = outcomes.iter().take_while(|o| o.is_ok()).count();
+        assert!(outcomes[good..].iter().all(|o| matches!(o, Err(LogError::Failed { .. }))), "nothing after a failure is acknowledged");
         assert!(outcomes.last().unwrap().is_err());
         assert!(matches!(vote(&log, b"x"), Err(LogError::Failed { .. })));
         assert!(log.failure().is_some());
@@ -171,7 +168,7 @@ fn a_failed_disk_fails_every_caller_until_the_log_is_opened_again() {
         let mut chance = floe_store::twin::Chance::new(7);
         let again = open(&Disk::with(disk.after_crash(&mut chance), Fault::None), 0);
         let found = again.read(0..next).unwrap();
-        assert!(found.len() as u64 >= 10 + good, "{} of {} acknowledged entries are there", found.len(), 10 + good);
+        assert!(found.len() >= 10 + good, "{} of {} acknowledged entries are there", found.len(), 10 + good);
         assert_eq!(found, records(1, 0..=found.len() as u64 - 1));
     }
 }
