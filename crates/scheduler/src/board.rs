@@ -14,6 +14,8 @@ pub(crate) struct Board<'a> {
     job: JobKey,
     stopped: BTreeSet<AllocId>,
     stops: Vec<Stop>,
+    /// Where each of the stops makes room.
+    freed: Vec<NodeId>,
     placements: Vec<Allocation>,
     /// Placements by node, as indexes.
     placed_on: BTreeMap<NodeId, Vec<usize>>,
@@ -63,6 +65,7 @@ impl<'a> Board<'a> {
             job,
             stopped: BTreeSet::new(),
             stops: Vec::new(),
+            freed: Vec::new(),
             placements: Vec::new(),
             placed_on: BTreeMap::new(),
             updates: Vec::new(),
@@ -93,12 +96,14 @@ impl<'a> Board<'a> {
         if self.stopped.insert(alloc.id.clone()) {
             self.loads.remove(&alloc.node_id);
             self.stops.push(stop);
+            self.freed.push(alloc.node_id.clone());
         }
     }
 
     /// Takes the last stop back: its replacement found no node.
     pub(crate) fn undo_stop(&mut self, alloc: &Allocation) {
         if self.stops.pop_if(|s| s.id == alloc.id).is_some() {
+            self.freed.pop();
             self.stopped.remove(&alloc.id);
             self.loads.remove(&alloc.node_id);
         }
@@ -116,6 +121,11 @@ impl<'a> Board<'a> {
     /// Changes an allocation in place; it holds what it held.
     pub(crate) fn update(&mut self, alloc: Allocation) {
         self.updates.push(alloc);
+    }
+
+    /// The nodes on which stops made room, in the order of the stops.
+    pub(crate) fn freed(&self) -> &[NodeId] {
+        &self.freed
     }
 
     /// True when the plan stops this allocation.

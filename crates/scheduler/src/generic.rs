@@ -14,7 +14,7 @@ use crate::{
 };
 use floe_model::{
     AllocClientStatus, Allocation, DeploymentId, EvalTrigger, Job, Nanos, NodeId, TaskGroup, Timestamp,
-    alloc::{RescheduleTracker, TaskState},
+    alloc::{AllocationMetric, RescheduleTracker, TaskState},
     ids::alloc_name,
 };
 use floe_state::{ids::IdSource, plan::Stop};
@@ -28,6 +28,16 @@ struct Run<'a, 'i> {
     placer: Placer<'a>,
     ids: &'i mut IdSource,
     draft: Draft,
+}
+
+/// An allocation that is stopped when another takes its place.
+struct Successor<'a> {
+    alloc: &'a Allocation,
+    want: Want,
+    why: &'static str,
+    step: Step,
+    /// Why it found no node when it was tried first.
+    failure: Option<Box<AllocationMetric>>,
 }
 
 /// Decides for a service or batch job that is to run.
@@ -176,18 +186,20 @@ impl<'a> Run<'a, '_> {
     /// Places what is to be placed: updates first, since each frees what its predecessor held.
     fn fill(&mut self, position: usize, group: &'a TaskGroup, needs: Needs<'a>) {
         self.draft.queued.entry(group.name.clone()).or_default();
+        let mut successors = Vec::new();
         for (alloc, why) in needs.replace {
             self.draft.explanation.because(&group.name, &why, 1);
             let want = self.successor(position, group, alloc, None);
-            self.replace(group, alloc, want, words::REPLACED, Step::Destructive);
-        }
-        for alloc in needs.moving {
-            let want = self.successor(position, group, alloc, alloc.reschedule_tracker.clone());
-            self.try_place(group, want, Step::Migrate);
+            successors.push(Successor { alloc, want, why: words::REPLACED, step: Step::Destructive, failure: None });
         }
         for (alloc, delay) in needs.failed_now {
             let want = self.after_failure(position, group, alloc, delay);
-            self.replace(group, alloc, want, words::RESCHEDULED, Step::Reschedule);
+            successors.push(Successor { alloc, want, why: words::RESCHEDULED, step: Step::Reschedule, failure: None });
+        }
+        self.replace(group, successors);
+        for alloc in needs.moving {
+            let want = self.successor(position, group, alloc, alloc.reschedule_tracker.clone());
+            self.try_place(group, &want, Step::Migrate);
         }
         for (index, previous) in needs.place {
             let mut want = match previous {
@@ -198,7 +210,7 @@ impl<'a> Run<'a, '_> {
             // Its data is out of reach with its node.
             want.prefer = None;
             let step = if previous.is_some() { Step::Migrate } else { Step::Place };
-            self.try_place(group, want, step);
+            self.try_place(group, &want, step);
         }
     }
 
@@ -225,30 +237,42 @@ impl<'a> Run<'a, '_> {
         Want { avoid, ..self.successor(position, group, failed, Some(tracker)) }
     }
 
-    /// Stops `alloc` if its successor finds a node; otherwise it stays as it is.
-    fn replace(&mut self, group: &TaskGroup, alloc: &Allocation, want: Want, why: &str, step: Step) {
-        self.stop(alloc, why);
-        if !self.try_place(group, want, step) {
-            self.placer.undo_stop(alloc);
+    /// Stops each predecessor whose successor finds a node; the others stay as they are. One that is stopped makes room for another, so
+    /// those that found nothing are tried again as long as any finds something.
+    fn replace(&mut self, group: &TaskGroup, mut waiting: Vec<Successor<'_>>) {
+        let mut before = usize::MAX;
+        while waiting.len() < before && !waiting.is_empty() {
+            before = waiting.len();
+            waiting.retain_mut(|successor| !self.try_replace(group, successor));
+        }
+        for failure in waiting.into_iter().filter_map(|s| s.failure) {
+            self.fail(group, *failure);
         }
     }
 
-    fn try_place(&mut self, group: &TaskGroup, want: Want, step: Step) -> bool {
-        let name = group.name.as_str();
-        // Where one found nothing, the next of its kind finds nothing either. A successor may: its predecessor makes room.
-        let hopeless = want.previous.is_empty() && self.draft.failed.contains_key(name);
-        let placed = if hopeless { Err(Box::default()) } else { self.placer.place(want) };
-        match placed {
-            Ok(()) => {
-                self.draft.explanation.count(name, step, 1);
-                true
-            }
+    fn try_replace(&mut self, group: &TaskGroup, successor: &mut Successor<'_>) -> bool {
+        self.stop(successor.alloc, successor.why);
+        match self.placer.place(&successor.want) {
+            Ok(()) => self.draft.explanation.count(&group.name, successor.step, 1),
             Err(metric) => {
-                self.draft.fail(name, *metric);
-                self.draft.explanation.count(name, Step::Unplaced, 1);
-                false
+                self.placer.undo_stop(successor.alloc);
+                successor.failure.get_or_insert(metric);
+                return false;
             }
         }
+        true
+    }
+
+    fn try_place(&mut self, group: &TaskGroup, want: &Want, step: Step) {
+        match self.placer.place(want) {
+            Ok(()) => self.draft.explanation.count(&group.name, step, 1),
+            Err(metric) => self.fail(group, *metric),
+        }
+    }
+
+    fn fail(&mut self, group: &TaskGroup, metric: AllocationMetric) {
+        self.draft.fail(&group.name, metric);
+        self.draft.explanation.count(&group.name, Step::Unplaced, 1);
     }
 
     fn finish(self) -> Draft {

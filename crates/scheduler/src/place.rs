@@ -17,7 +17,11 @@ use floe_model::{
     resources::Amounts,
 };
 use floe_state::{State, plan::Stop};
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Offers without merit (score of zero or less) that are put aside while better ones may come.
 const MAX_SKIPPED: usize = 3;
@@ -126,6 +130,10 @@ impl<'a> Placer<'a> {
     /// Takes the last stop back.
     pub(crate) fn undo_stop(&mut self, alloc: &Allocation) {
         self.board.undo_stop(alloc);
+        let freed = self.board.freed().len();
+        for rules in &mut self.rules {
+            rules.exhausted_since = rules.exhausted_since.map(|mark| mark.min(freed));
+        }
         if !alloc.is_terminal() {
             self.note(Motion::Come, alloc);
         }
@@ -155,11 +163,14 @@ impl<'a> Placer<'a> {
     ///
     /// # Errors
     /// Says what was found instead.
-    pub(crate) fn place(&mut self, want: Want) -> Result<(), Box<AllocationMetric>> {
+    pub(crate) fn place(&mut self, want: &Want) -> Result<(), Box<AllocationMetric>> {
         let mut seen = Seen::default();
-        let mut offers = self.preferred(&want, &mut seen);
+        let mut offers = self.preferred(want, &mut seen);
         if offers.is_empty() {
-            offers = self.search(&want, &mut seen);
+            offers = match self.rules.get(want.group).and_then(|r| r.exhausted_since) {
+                Some(mark) => self.search_freed(mark, want, &mut seen),
+                None => self.search(want, &mut seen),
+            };
         }
         // The first of equals wins: the order is the seed's.
         let best = (0..offers.len()).reduce(|best, i| if mean(&offers, i) > mean(&offers, best) { i } else { best });
@@ -174,10 +185,10 @@ impl<'a> Placer<'a> {
     ///
     /// # Errors
     /// Says whether the node is not meant for the group, or has no room.
-    pub(crate) fn place_on(&mut self, position: usize, want: Want) -> Result<(), Rejection> {
+    pub(crate) fn place_on(&mut self, position: usize, want: &Want) -> Result<(), Rejection> {
         let Some(node) = self.candidates.get(position) else { return Err(Rejection::NotMeant("node".to_owned())) };
         let mut seen = Seen::default();
-        match self.offer(position, node, &want, &mut seen) {
+        match self.offer(position, node, want, &mut seen) {
             Some(offer) => {
                 let mut metric = self.metric(want.group, seen);
                 metric.score_meta_data = score_meta(&offer, &[]);
@@ -195,7 +206,7 @@ impl<'a> Placer<'a> {
     /// The node that holds the predecessor's data, when it can take the successor.
     fn preferred(&mut self, want: &Want, seen: &mut Seen) -> Vec<Offer<'a>> {
         let Some(wanted) = &want.prefer else { return Vec::new() };
-        let Some(position) = self.candidates.iter().position(|n| n.id == *wanted) else { return Vec::new() };
+        let Some(position) = self.candidates.position(wanted) else { return Vec::new() };
         self.candidates.get(position).and_then(|node| self.offer(position, node, want, seen)).into_iter().collect()
     }
 
@@ -217,7 +228,20 @@ impl<'a> Placer<'a> {
         }
         let missing = limit.saturating_sub(found.len());
         found.extend(skipped.into_iter().take(missing));
+        let mark = self.board.freed().len();
+        if let Some(rules) = self.rules.get_mut(want.group).filter(|r| found.is_empty() && !r.has_properties()) {
+            rules.exhausted_since = Some(mark);
+        }
         found
+    }
+
+    /// Looks only at the nodes where stops made room since all were found to be full.
+    fn search_freed(&mut self, mark: usize, want: &Want, seen: &mut Seen) -> Vec<Offer<'a>> {
+        let freed: BTreeSet<NodeId> = self.board.freed().iter().skip(mark).cloned().collect();
+        let positions: Vec<usize> = freed.iter().filter_map(|id| self.candidates.position(id)).collect();
+        let node = |p: usize| self.candidates.get(p).map(|n| (p, n));
+        let nodes: Vec<_> = positions.into_iter().filter_map(node).collect();
+        nodes.into_iter().filter_map(|(p, node)| self.offer(p, node, want, seen)).collect()
     }
 
     /// What the node at `position` offers; `None` when it cannot take the allocation.
@@ -269,7 +293,7 @@ impl<'a> Placer<'a> {
         metric
     }
 
-    fn commit(&mut self, want: Want, offer: &Offer<'_>, metrics: AllocationMetric) {
+    fn commit(&mut self, want: &Want, offer: &Offer<'_>, metrics: AllocationMetric) {
         let Some(spec) = self.rules.get(want.group).map(|r| r.spec) else { return };
         let node = offer.node;
         let mut held = ask::resources(spec, node);
@@ -279,19 +303,19 @@ impl<'a> Placer<'a> {
             held.shared.networks = vec![given];
         }
         let alloc = Allocation {
-            id: want.id,
+            id: want.id.clone(),
             namespace: self.job.namespace.clone(),
             eval_id: self.eval.id.clone(),
-            name: want.name,
+            name: want.name.clone(),
             node_id: node.id.clone(),
             node_name: node.name.clone(),
             job_id: self.job.id.clone(),
             task_group: spec.name.clone(),
             allocated_resources: held,
             metrics,
-            deployment_id: want.deployment,
-            previous_allocation: want.previous,
-            reschedule_tracker: want.tracker,
+            deployment_id: want.deployment.clone(),
+            previous_allocation: want.previous.clone(),
+            reschedule_tracker: want.tracker.clone(),
             ..Allocation::default()
         };
         self.note(Motion::Come, &alloc);

@@ -1,12 +1,9 @@
 //! Which nodes may take new work, by datacenter and pool. Built once per version of the node table, not per evaluation.
 
 use crate::feasible;
-use floe_model::{Job, Node, alloc::AllocationMetric};
+use floe_model::{Job, Node, NodeId, alloc::AllocationMetric};
 use floe_state::{State, Table};
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The schedulable nodes of a state.
 #[derive(Debug, Default)]
@@ -85,6 +82,12 @@ impl<'a> Candidates<'a> {
         nodes.get(i - before)
     }
 
+    /// Where a node stands among them.
+    pub(crate) fn position(&self, id: &NodeId) -> Option<usize> {
+        // Each run is in the order of the node table, which is the order of ids.
+        self.segments.iter().find_map(|(before, nodes)| nodes.binary_search_by(|n| n.id.cmp(id)).ok().map(|at| before + at))
+    }
+
     /// All nodes in order of datacenter, pool and id.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &'a Arc<Node>> {
         self.segments.iter().flat_map(|(_, nodes)| nodes.iter())
@@ -125,6 +128,7 @@ mod tests {
             let by_index: Vec<String> = (0..c.len).map(|i| c.get(i).unwrap().id.to_string()).collect();
             assert_eq!(by_index, c.iter().map(|n| n.id.to_string()).collect::<Vec<_>>());
             assert!(c.get(c.len).is_none());
+            assert!(c.iter().enumerate().all(|(i, n)| c.position(&n.id) == Some(i)) && c.position(&"zz".into()).is_none());
             (by_index.join(" "), c.metric.nodes_in_pool)
         };
         assert_eq!(ids(&["*"], "default"), ("a d b".to_owned(), 3));

@@ -28,6 +28,8 @@ pub(crate) struct Rules<'a> {
     verdicts: Vec<Verdict>,
     /// Why candidates are infeasible.
     reasons: Vec<String>,
+    /// Set once a look at all candidates found none: only those where stops made room since then (from this one on) can have any.
+    pub(crate) exhausted_since: Option<usize>,
 }
 
 /// Whether allocations may share a node.
@@ -71,6 +73,7 @@ impl<'a> Rules<'a> {
             spreads: Spreads::new(job, spec),
             verdicts: vec![Verdict::Unknown; candidates],
             reasons: Vec::new(),
+            exhausted_since: None,
         }
     }
 
@@ -133,6 +136,11 @@ impl<'a> Rules<'a> {
         let total: f64 = self.affinities.iter().map(|(_, w)| w.abs()).sum();
         let matched: f64 = self.affinities.iter().filter(|(c, _)| c.holds(node)).map(|(_, w)| w).sum();
         (matched != 0.0).then(|| matched / total)
+    }
+
+    /// True when a stop makes room on other nodes than its own: it frees a value that siblings may not share.
+    pub(crate) fn has_properties(&self) -> bool {
+        !self.properties.is_empty()
     }
 
     /// True when some rule counts where siblings are.

@@ -216,7 +216,7 @@ impl<'a> Run<'a, '_> {
     fn place(&mut self, candidate: usize, position: usize, group: &TaskGroup, previous: AllocId, step: Step) -> bool {
         let name = alloc_name(&self.job.id, &group.name, 0);
         let want = Want { group: position, id: self.ids.next_uuid().into(), name, previous, ..Want::default() };
-        match self.placer.place_on(candidate, want) {
+        match self.placer.place_on(candidate, &want) {
             Ok(()) => {
                 self.draft.explanation.count(&group.name, step, 1);
                 true

@@ -27,10 +27,12 @@ pub(super) fn classify(inputs: &Inputs<'_>, alloc: &Allocation) -> Class {
     if alloc.is_terminal() && (!alloc.next_allocation.is_empty() || (is_batch && !current)) {
         return Class::Gone;
     }
+    // A newer version does not wait for the successor of what failed under the old one, unless it may not place anything itself.
+    let waits = !alloc.followup_eval_id.is_empty() && (current || !inputs.standing.may_go_on());
     match alloc.client_status {
         AllocClientStatus::Complete if is_batch => Class::Done,
         AllocClientStatus::Complete | AllocClientStatus::Lost => Class::Gone,
-        AllocClientStatus::Failed if alloc.is_server_terminal() && !(current && !alloc.followup_eval_id.is_empty()) => Class::Gone,
+        AllocClientStatus::Failed if alloc.is_server_terminal() && !waits => Class::Gone,
         AllocClientStatus::Failed => classify_failed(inputs, alloc),
         _ if alloc.is_server_terminal() => Class::Gone,
         _ => classify_running(inputs, alloc),

@@ -105,7 +105,11 @@ pub(crate) fn reconcile<'a>(
     let mut needs = Needs { had_current: allocs.iter().any(|a| is_current(a, inputs.job)), ..Needs::default() };
     let mut orphans: BTreeMap<u32, &Allocation> = BTreeMap::new();
     let mut slots = Slots::default();
+    let superseded = superseded(allocs);
     for alloc in allocs {
+        if superseded.contains(&alloc.id) {
+            continue;
+        }
         match classify(inputs, alloc) {
             Class::Gone => note_orphan(&mut orphans, alloc, inputs.job),
             Class::Done => slots.done.push(alloc),
@@ -126,6 +130,21 @@ pub(crate) fn reconcile<'a>(
 /// True when the allocation runs the present version of the job (and not one of an earlier job with the same id).
 pub(crate) fn is_current(alloc: &Allocation, job: &Job) -> bool {
     alloc.job.as_ref().is_some_and(|j| j.version == job.version && j.create_index == job.create_index)
+}
+
+/// Failed allocations that wait for a successor although a later allocation took their index: the job grew and shrank in between.
+fn superseded<'a>(allocs: &[&'a Arc<Allocation>]) -> BTreeSet<&'a AllocId> {
+    let waiting: Vec<_> = allocs.iter().filter(|a| a.is_server_terminal() && !a.followup_eval_id.is_empty()).collect();
+    if waiting.is_empty() {
+        return BTreeSet::new();
+    }
+    let mut newest: BTreeMap<Option<u32>, u64> = BTreeMap::new();
+    for alloc in allocs {
+        let index = newest.entry(alloc.index()).or_default();
+        *index = (*index).max(alloc.create_index);
+    }
+    let is_older = |a: &&&&Arc<Allocation>| newest.get(&a.index()).is_some_and(|n| *n > a.create_index);
+    waiting.iter().filter(is_older).map(|a| &a.id).collect()
 }
 
 /// Remembers allocations that were lost and found no successor yet, so that the one that comes carries their history.
