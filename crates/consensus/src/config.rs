@@ -96,7 +96,7 @@ impl Config {
                 "{} entries are kept behind a snapshot, but at least the {} between two snapshots are needed",
                 self.log_entries_kept, self.snapshot_entries
             );
-            return Err(OpenError::Timings(text));
+            return Err(OpenError::Config(text));
         }
         let config = openraft::Config {
             cluster_name: "floe".to_owned(),
@@ -111,6 +111,6 @@ impl Config {
             max_in_snapshot_log_to_keep: self.log_entries_kept,
             ..openraft::Config::default()
         };
-        config.validate().map_err(|e| OpenError::Timings(e.to_string()))
+        config.validate().map_err(|e| OpenError::Config(e.to_string()))
     }
 }

@@ -46,9 +46,9 @@ pub enum OpenError {
         /// The last entry of the snapshot; zero when there is none.
         snapshot: u64,
     },
-    /// The timings make no sense together.
-    #[error("open server: the timings are not usable: {0}")]
-    Timings(String),
+    /// The configuration makes no sense.
+    #[error("open server: the configuration is not usable: {0}")]
+    Config(String),
     /// It had to stop while it recovered.
     #[error("open server: {0}")]
     Stopped(StopReason),

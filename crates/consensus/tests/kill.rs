@@ -9,6 +9,7 @@ use std::{
     io::{BufRead, BufReader, Write},
     path::Path,
     process::{Command, Stdio},
+    time::Duration,
 };
 use support::*;
 
@@ -16,6 +17,8 @@ const ROUNDS: u64 = 20;
 const PROPOSERS: u64 = 8;
 /// A child is killed after a number of acknowledgements below this.
 const ACKNOWLEDGED_MOST: u64 = 80;
+/// A child that nobody killed ends by itself after this.
+const LIFE_MOST: Duration = Duration::from_secs(60);
 const FOLDER: &str = "FLOE_KILL_TEST_FOLDER";
 const ROUND: &str = "FLOE_KILL_TEST_ROUND";
 
@@ -30,6 +33,11 @@ fn config_of(dir: &Path) -> Config {
 fn child() {
     let folder = std::env::var(FOLDER).expect("only acknowledged_writes_survive_kill_9 runs this");
     let round = std::env::var(ROUND).unwrap();
+    // Should the parent die or wait for what never comes, nothing stays behind.
+    std::thread::spawn(|| {
+        std::thread::sleep(LIFE_MOST);
+        std::process::exit(1);
+    });
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let server = Consensus::open(config_of(Path::new(&folder))).await.unwrap();

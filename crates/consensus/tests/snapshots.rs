@@ -103,6 +103,6 @@ async fn a_log_kept_too_short_for_the_older_snapshot_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let short = Config { snapshot_entries: 20, log_entries_kept: 19, ..config(dir.path()) };
     let error = Consensus::open(short).await.err().unwrap();
-    assert!(matches!(error, OpenError::Timings(_)), "{error:?}");
+    assert!(matches!(error, OpenError::Config(_)), "{error:?}");
     Consensus::open(Config { snapshot_entries: 20, log_entries_kept: 20, ..config(dir.path()) }).await.unwrap().shutdown().await;
 }

@@ -10,7 +10,7 @@ use floe_store::{
 use support::*;
 
 /// How many damaged files are tried.
-const ROUNDS: u64 = 1500;
+const ROUNDS: u64 = 600;
 
 #[test]
 fn a_damaged_block_is_found_or_is_not_in_use() {

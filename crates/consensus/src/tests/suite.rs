@@ -8,11 +8,15 @@ use crate::{
     raft_types::TypeConfig,
     stop::StopCell,
 };
-use floe_store::{DataFolder, LogStore, SnapshotStore};
+use floe_store::{
+    LogStore, SnapshotStore,
+    twin::{Disk, Fault, Folder},
+};
 use openraft::{
     StorageError,
     testing::log::{StoreBuilder, Suite},
 };
+use std::sync::Arc;
 
 /// The suite names its servers by number.
 impl From<u64> for ServerId {
@@ -21,22 +25,21 @@ impl From<u64> for ServerId {
     }
 }
 
-struct OnDisk;
+/// In memory: the suite asks what is stored, not whether it survives.
+struct InMemory;
 
-impl StoreBuilder<TypeConfig, Log, Machine, (tempfile::TempDir, DataFolder)> for OnDisk {
-    async fn build(&self) -> Result<((tempfile::TempDir, DataFolder), Log, Machine), StorageError<TypeConfig>> {
-        let dir = tempfile::tempdir().unwrap();
-        let folder = DataFolder::open(dir.path()).unwrap();
+impl StoreBuilder<TypeConfig, Log, Machine> for InMemory {
+    async fn build(&self) -> Result<((), Log, Machine), StorageError<TypeConfig>> {
         let stop = StopCell::new();
-        let log = Log::new(LogStore::open(&folder).unwrap(), stop.clone());
-        let snapshots = SnapshotStore::open(&folder).unwrap();
+        let log = Log::new(LogStore::open_on(Disk::new(Fault::None), 0).unwrap(), stop.clone());
+        let snapshots = SnapshotStore::open_in(Arc::new(Folder::new(Fault::None))).unwrap();
         let restored = Restored::load(&snapshots).unwrap();
         let (publisher, _) = publish::channel(restored.state().clone());
-        Ok(((dir, folder), log, Machine::new(restored, snapshots, publisher, stop)))
+        Ok(((), log, Machine::new(restored, snapshots, publisher, stop)))
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn our_storage_passes_openrafts_own_tests() {
-    Suite::test_all(OnDisk).await.unwrap();
+    Suite::test_all(InMemory).await.unwrap();
 }

@@ -3,8 +3,9 @@
 use super::{LogRecord, Position, file::Contents};
 use std::{collections::VecDeque, ops::Range};
 
-/// How many bytes of entries that are on disk already stay in memory, so that apply and replication need not read them.
-pub const TAIL_BYTES: usize = 16 << 20;
+/// How many bytes of entries that are on disk already stay in memory, so that apply and replication need not read them. As much as one
+/// transaction: what it made durable is then still there when it is applied.
+pub const TAIL_BYTES: usize = super::BATCH_BYTES;
 
 /// The log as its readers see it: always ahead of the disk.
 #[derive(Debug)]
