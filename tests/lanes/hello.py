@@ -36,8 +36,8 @@ job "greedy" {
     task "fill" {
       driver = "exec"
       config {
-        command = "/usr/bin/tail"
-        args    = ["--bytes=256M", "/dev/zero"]
+        command = "/usr/bin/bash"
+        args    = ["-c", "exec tail --bytes 256M <(head --bytes 256M /dev/zero)"]
       }
       resources {
         cpu    = 100
@@ -53,21 +53,22 @@ def write(path, text):
     machine.succeed(f"printf %s {shlex.quote(text)} >{path}")
 
 
-def api(path):
-    return json.loads(machine.succeed(f"curl --silent --show-error --fail http://127.0.0.1:4646/v1/{path}"))
-
-
 def allocation(job, status):
     """The one allocation of a job, once its client status is `status`."""
-    found = []
+    answer = ""
 
     def has_status(_last_try):
-        found[:] = [alloc for alloc in api(f"job/{job}/allocations") if alloc["ClientStatus"] == status]
-        return len(found) == 1
+        nonlocal answer
+        _, answer = machine.execute(f"curl --silent --show-error --fail http://127.0.0.1:4646/v1/job/{job}/allocations 2>&1")
+        return answer.startswith("[") and [alloc["ClientStatus"] for alloc in json.loads(answer)] == [status]
 
-    with machine.nested(f"waiting for an allocation of {job} that is {status}"):
-        retry(has_status, 60)
-    return json.loads(machine.succeed(f"floe alloc status -json {found[0]['ID']}"))
+    with machine.nested(f"waiting for one allocation of {job}, which is {status}"):
+        try:
+            retry(has_status, 60)
+        except AssertionError:
+            journal = machine.execute("journalctl --no-pager --unit floe.service --lines 40")[1]
+            raise AssertionError(f"not there after 60 seconds; the API says: {answer[:2000]}\nthe agent says:\n{journal}") from None
+    return json.loads(machine.succeed(f"floe alloc status -json {json.loads(answer)[0]['ID']}"))
 
 
 def server_pid():
@@ -79,9 +80,14 @@ def cgroup_file(pid, name):
     return machine.succeed(f"cat /sys/fs/cgroup{path}/{name}").strip()
 
 
+def machine_state():
+    """The links, named network namespaces and mounts of the machine."""
+    return set(machine.succeed("ip -o link | cut -d: -f2; find /run -path '*netns/*'; cut -d' ' -f2 /proc/mounts").split())
+
+
 t.assertIsNotNone(payload, "hello.py needs --payload with the floe binary")
 machine.wait_for_unit("multi-user.target")
-before = machine.succeed("ip -o link | cut -d: -f2; ls /run/netns 2>/dev/null || true; cut -d' ' -f2 /proc/mounts | sort").splitlines()
+before = machine_state()
 
 with subtest("the agent starts under systemd and its node is ready"):
     machine.copy_from_host(payload, "/usr/local/bin/floe")
@@ -114,7 +120,7 @@ with subtest("limits of memory, processor and processes hold in cgroup v2"):
 
 with subtest("a task that takes more memory than it asked for is killed, and its status says so"):
     write("/root/greedy.hcl", GREEDY)
-    machine.execute("floe job run -detach /root/greedy.hcl")
+    machine.succeed("floe job run -detach /root/greedy.hcl 2>&1")
     greedy = allocation("greedy", "failed")
     ends = [event for event in greedy["TaskStates"]["fill"]["Events"] if event["Type"] == "Terminated"]
     t.assertEqual([event["Details"]["oom_killed"] for event in ends], ["true"])
@@ -143,8 +149,9 @@ with subtest("a stopped job leaves nothing"):
     machine.wait_until_fails("pgrep --exact busybox", timeout=30)
     machine.wait_until_fails("pgrep --full '^[^ ]*floe shim '", timeout=30)
     machine.wait_until_fails(f"curl --silent --fail --max-time 2 http://127.0.0.1:{port['Value']}/", timeout=30)
-    machine.wait_until_fails("find /sys/fs/cgroup/floe.slice -mindepth 2 -type d | grep .", timeout=30)
+    machine.wait_until_fails("find /sys/fs/cgroup/floe.slice -mindepth 1 -type d ! -name shims | grep .", timeout=30)
+    machine.fail("grep . /sys/fs/cgroup/floe.slice/shims/cgroup.procs")
     machine.fail("ip -o link | grep ' fl[0-9a-f]\\{12\\}'")
-    after = machine.succeed("ip -o link | cut -d: -f2; ls /run/netns 2>/dev/null || true; cut -d' ' -f2 /proc/mounts | sort").splitlines()
-    # What the node itself keeps for its next allocation: one bridge, and the mount that holds its namespaces.
-    t.assertEqual([entry for entry in after if entry not in before and "floe" not in entry], [])
+    # The node keeps its bridge for the next allocation, and nothing else.
+    with machine.nested("waiting until no link, namespace or mount is left"):
+        retry(lambda _last_try: machine_state() - before == {"floe"}, 30)
