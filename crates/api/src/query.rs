@@ -40,6 +40,11 @@ impl Query {
         Ok(Query { params })
     }
 
+    /// All parameters, in order of name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.params.iter().map(|(k, v)| (k.as_str(), v.as_str()))
+    }
+
     /// A parameter's text.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.params.get(name).map(String::as_str)
@@ -66,8 +71,8 @@ impl Query {
         self.get(name).filter(|v| !v.is_empty()).map(|v| v.parse().map_err(|_| bad(name, format!("{v:?} is not a number")))).transpose()
     }
 
-    /// How long a blocking query waits: `wait`, at most [`MAX_WAIT`], which is also the default. A bare number is seconds... refused: Go's
-    /// notation wants a unit.
+    /// How long a blocking query waits: `wait`, at most [`MAX_WAIT`], which is also the default. Go's notation wants a unit, so
+    /// a bare number is refused.
     ///
     /// # Errors
     /// When the value is no duration.
