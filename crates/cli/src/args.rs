@@ -115,7 +115,7 @@ pub(crate) struct AgentArgs {
 pub(crate) struct UpArgs {
     /// The job file: .nix, .hcl, .nomad or .json
     pub(crate) file: PathBuf,
-    /// Keep the state here instead of in a temporary folder
+    /// Keep the state here, and keep it after the end
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     #[command(flatten)]

@@ -28,4 +28,4 @@ mod report;
 mod runner;
 
 pub use config::{ClientConfig, Override, Reserve};
-pub use node::{Client, StartError};
+pub use node::{Client, StartError, end_leftovers};

@@ -213,6 +213,18 @@ impl Client {
     }
 }
 
+/// Ends every task that an agent left running on a data folder which nobody uses any more. Returns how many there were.
+///
+/// # Errors
+/// In words, when one of them cannot be ended.
+pub fn end_leftovers(data: &std::path::Path) -> Result<usize, String> {
+    let left = floe_runtime::reap_leftovers(NodePaths::new(data).shims(), &BTreeSet::new()).map_err(|e| words(&e))?;
+    match left.failed.first() {
+        Some((task, error)) => Err(format!("end task {task}: {error}")),
+        None => Ok(left.destroyed.len()),
+    }
+}
+
 /// Ends what shims run of allocations that the database does not know: their agent died before it could remember them.
 async fn reap(paths: &NodePaths, memory: &Memory) {
     let known: BTreeSet<String> =

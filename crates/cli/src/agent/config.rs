@@ -135,6 +135,8 @@ pub(crate) struct AgentConfig {
     pub(crate) name: String,
     /// `None` for a temporary folder.
     pub(crate) data_dir: Option<PathBuf>,
+    /// What a temporary folder is called.
+    pub(crate) temporary_name: &'static str,
     pub(crate) bind: IpAddr,
     pub(crate) http_port: u16,
     pub(crate) rpc_port: u16,
@@ -201,6 +203,7 @@ impl AgentConfig {
             log_level: text(&args.log_level, &file.log_level, "info"),
             log_json: args.log_json || file.log_json,
             data_dir,
+            temporary_name: "floe-dev",
             bind,
             server,
             client,

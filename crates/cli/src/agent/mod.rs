@@ -4,6 +4,7 @@ mod config;
 mod host;
 mod logging;
 mod run;
+mod temporary;
 
 pub(crate) use config::{AgentConfig, Mode};
 pub(crate) use logging::start_logging;

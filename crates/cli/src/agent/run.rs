@@ -3,6 +3,7 @@
 use super::{
     config::{AgentConfig, Mode},
     host::BridgeLock,
+    temporary::Temporary,
 };
 use crate::VERSION;
 use anyhow::{Context, bail};
@@ -36,8 +37,7 @@ pub(crate) struct Agent {
     pub(crate) http: SocketAddr,
     folder: PathBuf,
     mode: Mode,
-    /// Removed when the agent is dropped.
-    _temporary: Option<tempfile::TempDir>,
+    temporary: Option<Temporary>,
     _bridge: Option<BridgeLock>,
 }
 
@@ -49,16 +49,8 @@ impl Agent {
         let folder = DataFolder::open(&path)?;
         let listener = listen(SocketAddr::new(config.bind, config.http_port), "HTTP").await?;
         let http = listener.address;
-        let mut agent = Agent {
-            server: None,
-            client: None,
-            servings: Vec::new(),
-            http,
-            folder: path,
-            mode: config.mode,
-            _temporary: temporary,
-            _bridge: bridge,
-        };
+        let mut agent =
+            Agent { server: None, client: None, servings: Vec::new(), http, folder: path, mode: config.mode, temporary, _bridge: bridge };
         match agent.start_parts(config, &folder, listener).await {
             Ok(()) => Ok(agent),
             Err(error) => {
@@ -140,9 +132,11 @@ impl Agent {
     /// Stops everything in an order in which nobody loses what he needs.
     pub(crate) async fn stop(&self, ending: Ending) {
         if let Some(client) = &self.client {
-            match ending {
-                Ending::Everything => client.end("the agent is stopping").await,
-                Ending::Leave | Ending::Failed(_) => client.leave().await,
+            // Nobody would find tasks again whose folder goes.
+            if ending == Ending::Everything || self.temporary.is_some() {
+                client.end("the agent is stopping").await;
+            } else {
+                client.leave().await;
             }
         }
         for serving in &self.servings {
@@ -150,6 +144,9 @@ impl Agent {
         }
         if let Some(server) = &self.server {
             server.stop().await;
+        }
+        if let Some(temporary) = &self.temporary {
+            temporary.remove();
         }
     }
 }
@@ -175,15 +172,15 @@ pub(crate) async fn interrupted() {
     }
 }
 
-fn data_folder(config: &AgentConfig) -> anyhow::Result<(PathBuf, Option<tempfile::TempDir>)> {
+fn data_folder(config: &AgentConfig) -> anyhow::Result<(PathBuf, Option<Temporary>)> {
     match &config.data_dir {
         Some(path) => {
             std::fs::create_dir_all(path).with_context(|| format!("make data folder {}", path.display()))?;
             Ok((path.canonicalize().with_context(|| format!("data folder {}", path.display()))?, None))
         }
         None => {
-            let dir = tempfile::Builder::new().prefix("floe-").tempdir().context("make a temporary data folder")?;
-            Ok((dir.path().to_owned(), Some(dir)))
+            let temporary = Temporary::take(config.temporary_name)?;
+            Ok((temporary.path().to_owned(), Some(temporary)))
         }
     }
 }

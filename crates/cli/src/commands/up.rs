@@ -17,6 +17,7 @@ use std::{net::TcpListener, process::ExitCode};
 /// Names of what this command makes on the machine, so that it does not get in the way of an agent that runs here as a service.
 const BRIDGE: &str = "floe-up";
 const SUBNET: &str = "172.26.80.0/20";
+const CGROUP: &str = "floe-up.slice";
 /// How long one look waits for something new.
 const LOOK: Nanos = Nanos::from_secs(2);
 
@@ -37,6 +38,8 @@ fn config(args: &UpArgs) -> anyhow::Result<AgentConfig> {
     let agent = AgentArgs { dev: true, data_dir: args.data_dir.clone(), ..AgentArgs::default() };
     let mut config = AgentConfig::load(&agent)?;
     config.mode = Mode::Everything;
+    config.temporary_name = BRIDGE;
+    CGROUP.clone_into(&mut config.file.client.cgroup_parent);
     config.network.bridge = BRIDGE.to_owned();
     config.network.table = BRIDGE.to_owned();
     config.network.subnet = SUBNET.parse().context("the subnet of floe up")?;
