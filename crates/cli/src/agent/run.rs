@@ -44,7 +44,10 @@ pub(crate) struct Agent {
 impl Agent {
     /// Starts what the configuration asks for.
     pub(crate) async fn start(config: &AgentConfig) -> anyhow::Result<Agent> {
-        let bridge = if config.client { Some(BridgeLock::take(&config.network.bridge)?) } else { None };
+        if config.client {
+            Self::check_host()?;
+        }
+        let bridge = config.client.then(|| BridgeLock::take(&config.network.bridge)).transpose()?;
         let (path, temporary) = data_folder(config)?;
         let folder = DataFolder::open(&path)?;
         let listener = listen(SocketAddr::new(config.bind, config.http_port), "HTTP").await?;
