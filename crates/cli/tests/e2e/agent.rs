@@ -1,0 +1,238 @@
+//! An agent as a process: configured, started, killed, started again.
+
+use crate::{
+    api::Api,
+    command::{FLOE, marked},
+    world::{World, eventually},
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::{Value, json};
+use std::{
+    fs::{self, OpenOptions},
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// The port of the first agent's HTTP API; each further one has the next but one, and its RPC port in between.
+const FIRST_PORT: u16 = 4646;
+
+/// How an agent is to be: an editor of its configuration file.
+pub(crate) struct AgentBuilder<'w> {
+    world: &'w World,
+    name: String,
+    number: u16,
+    config: Value,
+}
+
+/// An agent of a world. It lives as long as the world, and runs from time to time.
+pub(crate) struct Agent {
+    name: String,
+    config: PathBuf,
+    data: PathBuf,
+    log: PathBuf,
+    http: SocketAddr,
+    bridge: String,
+    server: bool,
+    tag: String,
+    tmp: PathBuf,
+    child: Mutex<Option<Child>>,
+}
+
+impl World {
+    /// An agent, server and client in one, with names and numbers that no other of this world has. Nothing is started yet.
+    pub(crate) fn agent(&self, name: &str) -> AgentBuilder<'_> {
+        let number = u16::try_from(self.count_agents()).unwrap();
+        let port = FIRST_PORT + 2 * number;
+        let config = json!({
+            "name": name,
+            "data_dir": self.dir().join(format!("{name}.data")),
+            "ports": { "http": port, "rpc": port + 1 },
+            "server": { "enabled": true },
+            "client": {
+                "enabled": true,
+                "raw_exec": true,
+                "cgroup_parent": format!("{}.{name}.slice", self.tag()),
+                "bridge_network_name": format!("e2e-{name}"),
+                "bridge_network_subnet": format!("172.26.{}.0/20", 64 + 16 * number),
+                "netns_dir": format!("/run/{name}/netns"),
+            },
+        });
+        AgentBuilder { world: self, name: name.to_owned(), number, config }
+    }
+
+    /// An agent with the settings of [`World::agent`], started and ready.
+    pub(crate) fn start_agent(&self, name: &str) -> Arc<Agent> {
+        self.agent(name).start()
+    }
+}
+
+impl AgentBuilder<'_> {
+    /// Changes the configuration.
+    pub(crate) fn set(mut self, change: impl FnOnce(&mut Value)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// Only a server.
+    pub(crate) fn server_only(self) -> Self {
+        self.set(|c| c["client"]["enabled"] = json!(false))
+    }
+
+    /// Only a client, of `server`.
+    pub(crate) fn client_of(self, server: &Agent) -> Self {
+        self.set(|c| {
+            c["server"]["enabled"] = json!(false);
+            c["client"]["servers"] = json!([format!("127.0.0.1:{}", server.http.port() + 1)]);
+        })
+    }
+
+    /// Writes the configuration; nothing is started yet.
+    pub(crate) fn build(self) -> Arc<Agent> {
+        let (world, name) = (self.world, self.name);
+        let agent = Arc::new(Agent {
+            config: world.file(&format!("{name}.json"), self.config.to_string()),
+            data: self.config["data_dir"].as_str().unwrap().into(),
+            log: world.dir().join(format!("{name}.log")),
+            http: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), FIRST_PORT + 2 * self.number),
+            bridge: self.config["client"]["bridge_network_name"].as_str().unwrap().to_owned(),
+            server: self.config["server"]["enabled"] == true,
+            tag: world.tag().to_owned(),
+            tmp: world.tmp(),
+            child: Mutex::new(None),
+            name,
+        });
+        world.register(agent.clone());
+        agent
+    }
+
+    /// Starts the agent and waits until it answers and its node is ready.
+    pub(crate) fn start(self) -> Arc<Agent> {
+        let agent = self.build();
+        agent.start();
+        agent
+    }
+}
+
+impl Agent {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+    pub(crate) fn bridge(&self) -> &str {
+        &self.bridge
+    }
+    pub(crate) fn is_server(&self) -> bool {
+        self.server
+    }
+    /// Its data folder.
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+    /// Its configuration file.
+    pub(crate) fn config(&self) -> &Path {
+        &self.config
+    }
+    /// Where its HTTP API is.
+    pub(crate) fn http(&self) -> SocketAddr {
+        self.http
+    }
+    /// Everything that it has written to standard error, in all its lives.
+    pub(crate) fn log(&self) -> String {
+        fs::read(&self.log).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()
+    }
+    /// Its API.
+    pub(crate) fn api(&self) -> Api {
+        Api::new(self.http)
+    }
+
+    /// The command that runs it, with standard error going to its log.
+    pub(crate) fn command(&self) -> Command {
+        let log = OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
+        let mut command = Command::new(FLOE);
+        command.args(["agent", "-config"]).arg(&self.config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        marked(&mut command, &self.tag, &self.tmp);
+        command
+    }
+
+    /// Starts the process and does not wait for anything.
+    pub(crate) fn launch(&self) {
+        let mut child = self.lock();
+        assert!(child.is_none(), "agent {} runs already", self.name);
+        *child = Some(self.command().spawn().expect("start floe"));
+    }
+
+    /// Starts it and waits until it answers and its node is ready.
+    pub(crate) fn start(&self) {
+        self.launch();
+        self.wait_ready();
+    }
+
+    /// Waits until it answers and its node, if it has one, is ready.
+    pub(crate) fn wait_ready(&self) {
+        eventually(&format!("agent {} is healthy", self.name), || {
+            if let Some(status) = self.try_wait() {
+                panic!("agent {} ended with {status}:\n{}", self.name, self.log());
+            }
+            self.api().try_get("/v1/agent/health").filter(|h| ["server", "client"].iter().all(|part| h[part]["ok"] != false))
+        });
+    }
+
+    /// Waits until the process ends by itself.
+    pub(crate) fn wait(&self) -> ExitStatus {
+        let status = eventually(&format!("agent {} ends", self.name), || self.try_wait());
+        *self.lock() = None;
+        status
+    }
+
+    fn try_wait(&self) -> Option<ExitStatus> {
+        self.lock().as_mut().expect("the agent was started").try_wait().unwrap()
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub(crate) fn terminate(&self) -> ExitStatus {
+        self.signal(Signal::SIGTERM);
+        self.wait()
+    }
+
+    /// SIGKILL, and waits for the end.
+    pub(crate) fn kill(&self) {
+        self.signal(Signal::SIGKILL);
+        self.wait();
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).expect("signal the agent");
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        let id = self.lock().as_ref().expect("the agent runs").id();
+        Pid::from_raw(i32::try_from(id).unwrap())
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.lock().is_some()
+    }
+
+    pub(crate) fn kill_if_running(&self) {
+        if let Some(mut child) = self.lock().take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// What the shim of a task wrote about its process.
+    pub(crate) fn task_pid(&self, alloc: &str, task: &str) -> i32 {
+        let path = self.data.join(format!("client/shims/{alloc}.{task}/started.json"));
+        let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("read {}: {e}", path.display()));
+        let started: Value = serde_json::from_str(&text).unwrap();
+        started["task"]["pid"].as_i64().and_then(|p| i32::try_from(p).ok()).unwrap_or_else(|| panic!("no pid in {text}"))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Child>> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
