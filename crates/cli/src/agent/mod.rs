@@ -8,7 +8,7 @@ mod temporary;
 
 pub(crate) use config::{AgentConfig, Mode};
 pub(crate) use logging::start_logging;
-pub(crate) use run::{Agent, Ending, interrupted};
+pub(crate) use run::{Agent, Ending, Interrupts};
 
 use crate::args::AgentArgs;
 use anyhow::Context;
@@ -20,9 +20,10 @@ pub(crate) fn command(args: &AgentArgs) -> anyhow::Result<ExitCode> {
     start_logging(&config.log_level, config.log_json)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the async runtime")?;
     runtime.block_on(async {
+        let mut interrupts = Interrupts::listen()?;
         let agent = Agent::start(&config).await?;
         agent.say_where();
-        let ending = run::wait_for_end(&agent).await;
+        let ending = run::wait_for_end(&agent, &mut interrupts).await;
         agent.stop(ending.clone()).await;
         match ending {
             Ending::Failed(reason) => anyhow::bail!("the agent had to stop: {reason}"),

@@ -16,7 +16,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How an agent ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,23 +155,33 @@ impl Agent {
 }
 
 /// Waits for a signal, or for a part that cannot go on.
-pub(super) async fn wait_for_end(agent: &Agent) -> Ending {
+pub(super) async fn wait_for_end(agent: &Agent, interrupts: &mut Interrupts) -> Ending {
     let end = if agent.mode == Mode::Everything { Ending::Everything } else { Ending::Leave };
     tokio::select! {
-        () = interrupted() => end,
+        () = interrupts.next() => end,
         reason = agent.failure() => Ending::Failed(reason),
     }
 }
 
-/// Waits for Ctrl-C or SIGTERM.
-pub(crate) async fn interrupted() {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
-        tracing::error!("signals cannot be received; stop the agent with SIGKILL");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// Ctrl-C, SIGTERM, and a terminal that was closed. They count from the moment this is made: one that comes while an agent starts does
+/// not end the process before it has tidied up.
+pub(crate) struct Interrupts([Signal; 3]);
+
+impl Interrupts {
+    /// Listens from now on.
+    pub(crate) fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("listen to signals");
+        Ok(Self([listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?, listen(SignalKind::hangup())?]))
+    }
+
+    /// Waits for the next one.
+    pub(crate) async fn next(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
     source,
 };
 use crate::{
-    agent::{Agent, AgentConfig, Ending, Mode, interrupted, start_logging},
+    agent::{Agent, AgentConfig, Ending, Interrupts, Mode, start_logging},
     args::{AgentArgs, JobFileArgs, UpArgs},
     output::{self, Progress},
 };
@@ -57,10 +57,11 @@ fn free_or_any(port: u16) -> u16 {
 async fn up(args: &UpArgs, config: AgentConfig, source: source::Source, job: &Job) -> anyhow::Result<ExitCode> {
     let mut progress = Progress::new();
     progress.waiting("starts the agent");
+    let mut interrupts = Interrupts::listen()?;
     let agent = Agent::start(&config).await?;
     let result = tokio::select! {
         result = serve_job(args, &agent, source, job, &mut progress) => result,
-        () = interrupted() => Ok(ExitCode::SUCCESS),
+        () = interrupts.next() => Ok(ExitCode::SUCCESS),
         reason = agent.failure() => Err(anyhow::anyhow!("the agent had to stop: {reason}")),
     };
     progress.say("");

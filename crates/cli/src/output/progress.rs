@@ -1,8 +1,11 @@
 //! Steps that are under way: a spinner on a terminal, plain lines anywhere else.
 
-use super::{GREEN, RED, is_terminal, line};
+use super::{GREEN, RED, is_terminal};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::time::{Duration, Instant};
+use std::{
+    io::Write,
+    time::{Duration, Instant},
+};
 
 /// Shows one step after the other.
 pub(crate) struct Progress {
@@ -43,11 +46,15 @@ impl Progress {
         self.say(&format!("{RED}✗{RED:#} {what}"));
     }
 
-    /// A line between the steps.
+    /// A line between the steps. What is under way goes on when nobody reads it any more: an agent that was started here must not end
+    /// without tidying up.
     pub(crate) fn say(&mut self, text: &str) {
+        let print = || {
+            let _ = writeln!(anstream::stdout(), "{text}");
+        };
         match &self.bar {
-            Some(bar) => bar.suspend(|| line(text)),
-            None => line(text),
+            Some(bar) => bar.suspend(print),
+            None => print(),
         }
     }
 }

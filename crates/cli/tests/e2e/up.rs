@@ -5,8 +5,11 @@ use crate::{
     traffic::{page, wait_page},
     world::{HOST, World, world_with_defaults},
 };
-use nix::sys::signal::Signal;
-use std::{net::Ipv4Addr, os::unix::process::ExitStatusExt, thread, time::Duration};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::{net::Ipv4Addr, os::unix::process::ExitStatusExt, process::Stdio, thread, time::Duration};
 
 /// The port of the example's page.
 const PORT: u16 = 8080;
@@ -95,6 +98,19 @@ fn what_a_killed_one_left_goes_with_the_next() {
         assert!(page(HOST, PORT).is_some());
         let second = up(world, &["--once"]);
         assert!(second.wait().success(), "{}", second.stdout());
+    });
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_reason_to_leave_things_behind() {
+    world_with_defaults(|world| {
+        let mut command = world.command(&["up", &example("hello.nix")]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        drop(child.stdout.take());
+        wait_page(HOST, PORT);
+        // A terminal that is closed says so with this signal.
+        kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGHUP).unwrap();
+        assert!(child.wait().unwrap().success());
     });
 }
 

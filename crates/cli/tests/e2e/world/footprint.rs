@@ -126,7 +126,7 @@ fn files(dir: &Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     files_below(Path::new("/run"), &mut found);
     found.retain(|f| !f.starts_with("/run/floe/locks/"));
-    for folder in [&dir.join("tmp"), Path::new("/var/tmp")] {
+    for folder in [dir.join("tmp"), dir.join("lib")] {
         found.extend(fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path().display().to_string()));
     }
     found

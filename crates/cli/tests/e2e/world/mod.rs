@@ -4,7 +4,7 @@
 //! outside (a namespace of its own) ext0 192.0.2.9 --- up0 192.0.2.1 the world's host, where agents run
 //! ```
 //!
-//! The world's /run and /var/tmp are empty and its own. It ends with the thread: there is nothing to undo but processes, cgroups and one folder.
+//! The world's /run and /var/lib are empty and its own. It ends with the thread: there is nothing to undo but processes, cgroups and one folder.
 
 mod footprint;
 mod machine;
@@ -113,14 +113,15 @@ impl World {
         unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET).expect("make namespaces");
         let none: Option<&str> = None;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("keep mounts to this namespace");
-        for (folder, mode) in [("/run", "mode=755"), ("/var/tmp", "mode=1777")] {
-            mount(Some("e2e"), folder, Some("tmpfs"), MsFlags::empty(), Some(mode)).unwrap_or_else(|e| panic!("mount on {folder}: {e}"));
-        }
+        mount(Some("e2e"), "/run", Some("tmpfs"), MsFlags::empty(), Some("mode=755")).expect("mount an empty /run");
         ip_batch(&[], CABLES);
         ip_batch(&["-n", "outside"], CABLES_OUTSIDE);
         let dir = std::env::temp_dir().join(&tag);
         fs::DirBuilder::new().mode(0o755).create(&dir).expect("make the world's folder");
-        fs::create_dir(dir.join("tmp")).unwrap();
+        for folder in ["tmp", "lib"] {
+            fs::create_dir(dir.join(folder)).unwrap();
+        }
+        mount(Some(&dir.join("lib")), "/var/lib", none, MsFlags::MS_BIND, none).expect("mount an empty /var/lib");
         let marks = Marks { tag, dir, default_cgroup };
         Self { before: Footprint::take(&marks), marks, agents: Mutex::default(), errors: Mutex::default() }
     }
