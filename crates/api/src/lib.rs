@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`route`] | [`route::Route`]: every action, parsed from method and escaped path; an action that is not listed does not exist |
+//! | [`filter`] | the filter of lists: parsed, and put to the objects of an answer |
 //! | [`query`] | the parameters that all routes share |
 //! | [`types`] | requests and responses, with the JSON names that clients know |
 //! | [`node`] | what the HTTP layer asks of the node in its own process |
@@ -11,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod filter;
 pub mod node;
 pub mod query;
 pub mod route;
@@ -18,6 +20,7 @@ pub mod rpc;
 pub mod types;
 
 pub use client::{ApiClient, ApiError};
+pub use filter::{Filter, FilterError};
 pub use node::NodeApi;
 pub use query::Query;
 pub use route::{Method, Route, RouteError};

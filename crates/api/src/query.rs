@@ -57,9 +57,8 @@ impl Query {
     pub fn flag(&self, name: &str) -> Result<bool, QueryError> {
         match self.get(name) {
             None => Ok(false),
-            Some("" | "1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
-            Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
-            Some(other) => Err(bad(name, format!("{other:?} is not a boolean"))),
+            Some("") => Ok(true),
+            Some(word) => parse_bool(word).ok_or_else(|| bad(name, format!("{word:?} is not a boolean"))),
         }
     }
 
@@ -85,6 +84,15 @@ impl Query {
     /// The namespace that is asked for; `*` for all of them.
     pub fn namespace(&self) -> Namespace {
         self.get("namespace").filter(|n| !n.is_empty()).unwrap_or(DEFAULT_NAMESPACE).into()
+    }
+}
+
+/// A boolean in one of Go's words.
+pub(crate) fn parse_bool(word: &str) -> Option<bool> {
+    match word {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
     }
 }
 
