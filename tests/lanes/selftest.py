@@ -101,7 +101,7 @@ class Lane(unittest.TestCase):
     def test_machines_reach_each_other_until_one_is_blocked(self):
         ping = "ping -c 1 -W 1"
         script = (
-            "start_all()\n"
+            "start_all()\ntwo.wait_for_unit('multi-user.target')\n"
             f"one.succeed('{ping} two')\n"
             f"two.block()\none.fail('{ping} two')\n"
             f"two.unblock()\none.wait_until_succeeds('{ping} two', timeout=20)\n"
