@@ -15,6 +15,7 @@ use crate::{
 use floe_api::{
     NodeApi,
     node::{LogError, LogPiece, LogRequest, Sample},
+    rpc::AllocReport,
     types::PartHealth,
 };
 use floe_model::{AllocClientStatus, AllocId, Allocation, NodeId, Timestamp};
@@ -272,6 +273,10 @@ async fn resume_all(shared: &Arc<Shared>, registry: &Registry, mut memory: Memor
         let saved = memory.statuses.remove(&alloc.id);
         let over = saved.as_ref().is_some_and(|s| s.client_status.is_terminal()) || alloc.client_status.is_terminal();
         let runner = if over {
+            // The agent may have died before the servers heard of the end. They ignore what they know.
+            if let Some(saved) = saved {
+                shared.reporter.report(again(saved));
+            }
             RunnerHandle::ended_already()
         } else {
             let handles = memory.handles.remove(&alloc.id).unwrap_or_default();
@@ -280,6 +285,18 @@ async fn resume_all(shared: &Arc<Shared>, registry: &Registry, mut memory: Memor
             resume(shared, &alloc, handles, attachment, lost_network, saved).await
         };
         registry.insert(Entry { alloc, runner });
+    }
+}
+
+/// A status that was saved, as a report.
+fn again(saved: floe_state::command::AllocUpdate) -> AllocReport {
+    AllocReport {
+        id: saved.id,
+        client_status: saved.client_status,
+        client_description: saved.client_description,
+        task_states: saved.task_states,
+        deployment_status: saved.deployment_status,
+        network_status: saved.network_status,
     }
 }
 
