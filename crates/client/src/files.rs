@@ -24,7 +24,7 @@ pub(crate) enum WriteError {
     #[error("{0:?} is not below the task's folder: give a relative path without \"..\"")]
     Outside(String),
     /// The kernel refused; a link in the way counts as that.
-    #[error("write {path}: {source}{}", if *.source == Errno::ELOOP { " (a symbolic link is in the way)" } else { "" })]
+    #[error("write {path}: {source}{}", if matches!(.source, Errno::ELOOP | Errno::ENOTDIR) { " (a symbolic link or a file is in the way)" } else { "" })]
     Refused {
         /// The path within the task's folder.
         path: String,

@@ -125,6 +125,11 @@ impl TaskMachine {
             }
             Recovered::Exited(exit) => {
                 machine.phase = Phase::Running;
+                if machine.state.started_at.is_never() {
+                    // The agent died between its start and the news of it.
+                    machine.state.started_at = exit.at;
+                    machine.state.push_event(events::started(exit.at));
+                }
                 machine.exited(&exit, now, jitter)
             }
             Recovered::Lost(reason) => {

@@ -14,8 +14,8 @@ use tokio::io::{Interest, unix::AsyncFd};
 /// What a launch came to.
 enum Launched {
     Running(TaskHandle, TaskProcess),
-    /// It ran and has ended already.
-    Ended(Exit),
+    /// It ran from this moment on and has ended already.
+    Ended(Timestamp, Exit),
 }
 
 /// Why a launch failed.
@@ -43,7 +43,7 @@ impl Runner {
                     let at = process.started().and_then(|s| i64::try_from(s.started_at_ns).ok()).map_or_else(clock::now, Timestamp);
                     send(&events, Event::Started(task, Arc::new(process), at)).await;
                 }
-                Ok(Launched::Ended(exit)) => send(&events, Event::Ended(task, exit)).await,
+                Ok(Launched::Ended(at, exit)) => send(&events, Event::Ran(task, at, exit)).await,
                 Err(error) => send(&events, Event::StartFailed { task, error: error.words, fatal: error.fatal }).await,
             }
         });
@@ -57,10 +57,15 @@ fn launch(shared: &super::Shared, alloc: &Allocation, task: &str, netns: Option<
         .map_err(|error| LaunchError { fatal: matches!(error, SpawnError::Spec(_) | SpawnError::Task(_)), words: words(&error) })?;
     match floe_runtime::reattach(&handle) {
         Ok(Attached::Running(process)) => Ok(Launched::Running(handle, process)),
-        Ok(Attached::Exited(status)) => Ok(Launched::Ended(exit_of(&status))),
-        Ok(Attached::Lost { reason }) => Ok(Launched::Ended(lost(reason))),
+        Ok(Attached::Exited(status)) => Ok(ended(exit_of(&status))),
+        Ok(Attached::Lost { reason }) => Ok(ended(lost(reason))),
         Err(error) => Err(LaunchError { words: words(&error), fatal: false }),
     }
+}
+
+/// `spawn` came back, so the task did start, shortly before now.
+fn ended(exit: Exit) -> Launched {
+    Launched::Ended(clock::now().min(exit.at), exit)
 }
 
 fn lost(reason: String) -> Exit {

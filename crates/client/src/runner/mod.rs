@@ -47,6 +47,8 @@ pub(crate) enum Event {
     Prepared(Option<Attachment>),
     PrepareFailed(String),
     Started(String, Arc<TaskProcess>, Timestamp),
+    /// It started at this moment and ended before anybody could look.
+    Ran(String, Timestamp, Exit),
     StartFailed {
         task: String,
         error: String,
@@ -172,6 +174,10 @@ impl Runner {
                 self.watch(task.clone(), process);
                 self.tell(Input::Started { task, at });
             }
+            Event::Ran(task, at, exit) => {
+                self.tell(Input::Started { task: task.clone(), at });
+                self.tell(Input::Exited { task, exit });
+            }
             Event::StartFailed { task, error, fatal } => self.tell(Input::StartFailed { task, error, fatal }),
             Event::Ended(task, exit) => {
                 self.running.remove(&task);
@@ -284,7 +290,9 @@ pub(crate) fn task_names(alloc: &Allocation) -> Vec<String> {
 /// The end of a task as the machine wants it.
 pub(crate) fn exit_of(status: &floe_runtime::ExitStatus) -> Exit {
     let at = i64::try_from(status.finished_at_ns).ok().filter(|n| *n > 0).map_or_else(clock::now, Timestamp);
-    Exit { code: status.exit_code, signal: status.signal, oom_killed: status.oom_killed, at, error: status.error.clone() }
+    // As a shell tells it.
+    let code = if status.signal == 0 { status.exit_code } else { 128 + status.signal };
+    Exit { code, signal: status.signal, oom_killed: status.oom_killed, at, error: status.error.clone() }
 }
 
 /// A number from 0 to 1000 that differs from call to call; it only has to keep many tasks from starting in step.
