@@ -16,11 +16,17 @@ impl Writer<'_> {
                 return Err(Refusal::IndexConflict { wanted, found });
             }
         }
-        self.stamp_job(&mut job, present.as_deref());
-        let version = job.version;
-        let job = self.put_job(job);
+        let unchanged = |old: &&Arc<Job>| !change::spec_changed(old, &job) && old.stop == job.stop;
+        let job = match present.as_ref().filter(unchanged) {
+            // The same job again is another look at it and nothing else: its index stays, so that what was read before is still current.
+            Some(old) => old.clone(),
+            None => {
+                self.stamp_job(&mut job, present.as_deref());
+                self.put_job(job)
+            }
+        };
         if let Some(submission) = &request.submission {
-            self.state.submissions.insert((key.clone(), version), Arc::new(submission.clone()));
+            self.state.submissions.insert((key.clone(), job.version), Arc::new(submission.clone()));
         }
         // The new evaluation looks at everything that a blocked one waits for.
         self.cancel_blocked(&key, "superseded by a newer version of the job", |_| true);
@@ -30,10 +36,10 @@ impl Writer<'_> {
             self.new_eval(&job, EvalTrigger::JobRegister, |e| e.priority = request.eval_priority.unwrap_or(e.priority))
         };
         self.refresh_job_status(&key);
-        Ok(Outcome::Job { eval_id, job_modify_index: self.index })
+        Ok(Outcome::Job { eval_id, job_modify_index: job.job_modify_index })
     }
 
-    /// Fills in what the servers know of a job that is registered (again).
+    /// Fills in what the servers know of a job that is registered, or registered again with changes.
     fn stamp_job(&self, job: &mut Job, present: Option<&Job>) {
         job.job_modify_index = self.index;
         job.submit_time = self.now.0;
@@ -48,9 +54,7 @@ impl Writer<'_> {
             Some(old) => {
                 job.create_index = old.create_index;
                 job.status = old.status;
-                let changed = change::spec_changed(old, job) || old.stop != job.stop;
-                job.version = if changed { old.version + 1 } else { old.version };
-                job.stable = !changed && old.stable;
+                job.version = old.version + 1;
             }
         }
     }
