@@ -88,12 +88,11 @@ impl Api {
 
     /// Submits a job and waits until all of its allocations run (or, of a batch job, have run); returns them.
     pub(crate) fn run(&self, job: &Job) -> Vec<Value> {
-        self.submit(job);
-        let count = job.count();
+        self.evaluate(job);
+        let (count, version) = (job.count(), self.get(&job.path(""))["Version"].clone());
         self.wait(&format!("{count} allocations of {} run", job.id()), &job.path("/allocations"), |allocs| {
             let all = allocs.as_array()?;
             let up = |a: &&Value| a["DesiredStatus"] == "run" && ["running", "complete"].contains(&text(&a["ClientStatus"]));
-            let version = all.iter().filter_map(|a| a["JobVersion"].as_u64()).max()?;
             let up: Vec<Value> = all.iter().filter(|a| a["JobVersion"] == version).filter(up).cloned().collect();
             (up.len() == count).then_some(up)
         })

@@ -25,5 +25,9 @@ mod traffic;
 mod world;
 
 mod commands;
+mod durability;
+mod ports;
 mod restart;
+mod tasks;
 mod up;
+mod updates;
