@@ -35,7 +35,7 @@ fn an_unchanged_job_keeps_its_version_and_a_changed_one_gets_the_next() {
     m.register(job("a", JobType::Service));
     m.register(job("a", JobType::Service));
     assert_eq!(m.state.job(&key("a")).unwrap().version, 0);
-    assert_eq!(m.state.job(&key("a")).unwrap().job_modify_index, 2);
+    assert_eq!(m.state.job(&key("a")).unwrap().job_modify_index, 1);
     for count in 2..12 {
         let mut changed = job("a", JobType::Service);
         changed.task_groups[0].count = Some(count);
