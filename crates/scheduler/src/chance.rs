@@ -8,7 +8,7 @@ impl Chance {
     /// A generator that always yields the same numbers for the same seed.
     pub(crate) fn new(seed: (u64, u64)) -> Self {
         // Ids are drawn from both halves of the same seed; the constant keeps this sequence apart from theirs.
-        Self(seed.0.rotate_left(32) ^ seed.1 ^ 0x5eed_0f_c4a0_ce)
+        Self(seed.0.rotate_left(32) ^ seed.1 ^ 0x005e_ed0f_c4a0_ce00)
     }
 
     fn next(&mut self) -> u64 {

@@ -3,7 +3,7 @@
 use crate::{Decision, Request, explanation::Explanation, words};
 use floe_model::{
     Deployment, DeploymentId, EvalId, EvalStatus, EvalTrigger, Evaluation, Job, Timestamp,
-    alloc::{AllocationMetric, Allocation},
+    alloc::{Allocation, AllocationMetric},
 };
 use floe_state::{
     Plan,
@@ -50,10 +50,8 @@ impl Draft {
         sum.nodes_evaluated += metric.nodes_evaluated;
         sum.nodes_exhausted += metric.nodes_exhausted;
         sum.coalesced_failures += 1;
-        for (into, from) in [
-            (&mut sum.dimension_exhausted, metric.dimension_exhausted),
-            (&mut sum.class_exhausted, metric.class_exhausted),
-        ] {
+        for (into, from) in [(&mut sum.dimension_exhausted, metric.dimension_exhausted), (&mut sum.class_exhausted, metric.class_exhausted)]
+        {
             for (key, n) in from {
                 *into.entry(key).or_default() += n;
             }

@@ -148,7 +148,7 @@ fn stop_all(request: &Request<'_>, job: Option<&Job>) -> Draft {
     for alloc in request.view.allocs_of_job(&key) {
         // A failed one that the job may still want replaced is stopped too, so that it stays over when the job starts again.
         let waits = alloc.client_status == AllocClientStatus::Failed && !alloc.is_server_terminal();
-        if alloc.is_terminal() && !(waits && !request.eval.job_type.is_batch()) {
+        if alloc.is_terminal() && (!waits || request.eval.job_type.is_batch()) {
             continue;
         }
         let lost = if waits { None } else { reconcile::lost(request.view, alloc) };

@@ -164,9 +164,17 @@ mod tests {
     fn the_address_is_the_host_networks_own_before_the_attribute() {
         let mut n = node(1, 2);
         assert_eq!(default_ip(&n), "10.0.0.1");
-        n.node_resources.networks.push(NetworkResource { mode: "bridge".to_owned(), ip: "172.26.64.1".to_owned(), ..NetworkResource::default() });
+        n.node_resources.networks.push(NetworkResource {
+            mode: "bridge".to_owned(),
+            ip: "172.26.64.1".to_owned(),
+            ..NetworkResource::default()
+        });
         assert_eq!(default_ip(&n), "10.0.0.1");
-        n.node_resources.networks.push(NetworkResource { mode: "host".to_owned(), ip: "10.0.0.2".to_owned(), ..NetworkResource::default() });
+        n.node_resources.networks.push(NetworkResource {
+            mode: "host".to_owned(),
+            ip: "10.0.0.2".to_owned(),
+            ..NetworkResource::default()
+        });
         assert_eq!(default_ip(&n), "10.0.0.2");
         assert_eq!(default_ip(&Node::default()), "");
     }

@@ -150,8 +150,7 @@ impl<'a> Run<'a, '_> {
             self.draft.explanation.count(&group.name, Step::Ignore, 1);
             return Some(Present::Stays);
         }
-        let outside =
-            !feasible::covers_datacenter(self.job, &node.datacenter) || !feasible::covers_pool(self.job, feasible::pool_of(node));
+        let outside = !feasible::covers_datacenter(self.job, &node.datacenter) || !feasible::covers_pool(self.job, feasible::pool_of(node));
         if outside || self.placer.is_left_out(position, node) {
             self.stop(alloc, words::NODE_LEFT_OUT);
             return None;

@@ -12,9 +12,16 @@ use support::{World, changed, job, key, node, parallel};
 enum Event {
     NodeComes(usize),
     NodeGoes(usize),
-    Change { job: usize, count: i64, version: u8 },
+    Change {
+        job: usize,
+        count: i64,
+        version: u8,
+    },
     Stop(usize),
-    StopAlloc { job: usize, nth: usize },
+    StopAlloc {
+        job: usize,
+        nth: usize,
+    },
     /// Clients work: each byte decides what one allocation does.
     Clients(Vec<u8>),
     Wait(i64),
@@ -110,7 +117,8 @@ fn quiet_since(w: &World, index: u64) -> bool {
 fn check(w: &World, which: usize, job: &Job) {
     let (id, job_type) = JOBS[which];
     let row = w.state.job(&key(id)).unwrap();
-    let current = |a: &&std::sync::Arc<floe_model::Allocation>| a.job_version() == row.version && a.desired_status == AllocDesiredStatus::Run;
+    let current =
+        |a: &&std::sync::Arc<floe_model::Allocation>| a.job_version() == row.version && a.desired_status == AllocDesiredStatus::Run;
     let live: Vec<_> = w.live(id);
     assert!(live.iter().all(|a| current(&a)), "{id}: an old version is left over\n{}", w.log);
     match job_type {

@@ -281,7 +281,8 @@ fn a_failed_deployment_replaces_no_more() {
     w.register(&changed(&service(3), "2"));
     w.settle();
     let id = w.state.latest_deployment(&key("web")).unwrap().id.clone();
-    let fail = Command::UpdateDeployment { id, status: DeploymentStatus::Failed, description: "Failed due to progress deadline".to_owned() };
+    let fail =
+        Command::UpdateDeployment { id, status: DeploymentStatus::Failed, description: "Failed due to progress deadline".to_owned() };
     w.say("the deployment fails");
     w.run(fail);
     w.settle();
@@ -672,6 +673,72 @@ fn limited_attempts_with_growing_delays() {
     w.register(&changed(&j, "2"));
     w.settle();
     w.report("web.g[0]", Running);
+    w.show("web");
+    golden!(w);
+}
+
+fn with_cpu(mut j: floe_model::Job, cpu: i64) -> floe_model::Job {
+    j.task_groups[0].tasks[0].resources.as_mut().unwrap().cpu = Some(cpu);
+    j
+}
+
+fn fail_deployment(w: &mut World) {
+    let id = w.state.latest_deployment(&key("web")).unwrap().id.clone();
+    w.run(Command::UpdateDeployment { id, status: DeploymentStatus::Failed, description: "test".to_owned() });
+}
+
+/// Found by a random history: the first of three found nothing until the other two had moved.
+#[test]
+fn successors_make_room_for_each_other() {
+    let j = job("report", JobType::Batch, 3);
+    let mut w = World::with_nodes(3);
+    w.register(&with_cpu(j.clone(), 3000));
+    w.settle();
+    w.quiet();
+    let small = w.find("report.g[0]").node_id.clone();
+    let mut shrunk = (**w.state.node(&small).unwrap()).clone();
+    shrunk.node_resources.cpu.cpu_shares = 1000;
+    w.add(shrunk);
+    w.settle();
+    w.register(&with_cpu(j, 1500));
+    w.settle();
+    golden!(w);
+}
+
+/// Found by a random history: what failed under an old version waits for its delay also when the new version's deployment failed.
+#[test]
+fn an_old_version_still_waits_when_the_new_one_failed() {
+    let mut w = running(2, &service(2));
+    w.register(&changed(&service(2), "2"));
+    w.settle();
+    fail_deployment(&mut w);
+    w.settle();
+    w.quiet();
+    w.report("web.g[1]", Failed);
+    w.settle();
+    w.say("a look in between changes nothing");
+    w.evaluate("web");
+    w.settle();
+    w.wait(30);
+    w.settle();
+    golden!(w);
+}
+
+/// Found by a random history: an allocation that waited for its successor came back beside the one that had taken its index.
+#[test]
+fn a_wait_ends_when_another_takes_the_index() {
+    let mut w = running(2, &service(1));
+    w.report("web.g[0]", Failed);
+    w.settle();
+    w.register(&service(0));
+    w.settle();
+    w.register(&service(2));
+    w.settle();
+    w.quiet();
+    fail_deployment(&mut w);
+    w.settle();
+    w.wait(60);
+    w.settle();
     w.show("web");
     golden!(w);
 }

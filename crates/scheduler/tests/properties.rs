@@ -191,7 +191,7 @@ fn check_plan(state: &State, decision: &Decision) {
         && max > 0
     {
         let replaced = plan.stops.iter().filter(|s| s.description.starts_with("replaced by")).count();
-        assert!(replaced as i64 <= max, "{replaced} replaced at once, {max} allowed");
+        assert!(i64::try_from(replaced).unwrap() <= max, "{replaced} replaced at once, {max} allowed");
     }
     for stop in &plan.stops {
         assert!(state.alloc(&stop.id).is_some(), "stops what is not there");
@@ -221,7 +221,7 @@ proptest! {
     #[test]
     fn every_decision_of_a_random_history_keeps_the_rules(
         seed in any::<u64>(),
-        job_type in prop::sample::select(&JobType::ALL[..]),
+        job_type in prop::sample::select(JobType::ALL),
         events in prop::collection::vec(any_event(), 1..40),
     ) {
         let mut w = World::with_nodes(3).seeded(seed);
@@ -260,7 +260,10 @@ fn giving_up_fails_the_evaluation_and_leaves_a_blocked_one() {
     let [failed, blocked] = evals.as_slice() else { panic!("{evals:?}") };
     assert_eq!((failed.status, &failed.id, &failed.blocked_eval), (EvalStatus::Failed, &eval.id, &blocked.id));
     assert_eq!(failed.status_description, "gave up after 5 plans that met a changed cluster");
-    assert_eq!((blocked.status, blocked.triggered_by.as_str(), &blocked.previous_eval), (EvalStatus::Blocked, "max-plan-attempts", &eval.id));
+    assert_eq!(
+        (blocked.status, blocked.triggered_by.as_str(), &blocked.previous_eval),
+        (EvalStatus::Blocked, "max-plan-attempts", &eval.id)
+    );
     w.run(Command::UpdateEvals { evals });
     w.wake();
     assert_eq!(w.live("web").len(), 1);

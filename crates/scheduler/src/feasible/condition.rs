@@ -195,7 +195,8 @@ mod tests {
         let mut node = Node::default();
         node.attributes.insert("found".to_owned(), "1.5".to_owned());
         node.meta.insert("wanted".to_owned(), ">= 1.4".to_owned());
-        let mut c = Constraint { l_target: "${attr.found}".to_owned(), r_target: "${meta.wanted}".to_owned(), operand: "version".to_owned() };
+        let mut c =
+            Constraint { l_target: "${attr.found}".to_owned(), r_target: "${meta.wanted}".to_owned(), operand: "version".to_owned() };
         assert!(Condition::of_constraint(&c).is_some_and(|c| c.holds(&node)));
         c.operand = "regexp".to_owned();
         assert!(Condition::of_constraint(&c).is_some_and(|c| !c.holds(&node)));

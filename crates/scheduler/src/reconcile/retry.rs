@@ -82,12 +82,7 @@ pub(crate) fn history(failed: &Allocation, policy: Option<&ReschedulePolicy>, de
         Some(p) if p.unlimited != Some(true) => events.retain(|e| is_recent(e, p, now)),
         _ => _ = events.drain(..events.len().saturating_sub(KEPT_EVENTS - 1)),
     }
-    events.push(RescheduleEvent {
-        reschedule_time: now.0,
-        prev_alloc_id: failed.id.clone(),
-        prev_node_id: failed.node_id.clone(),
-        delay,
-    });
+    events.push(RescheduleEvent { reschedule_time: now.0, prev_alloc_id: failed.id.clone(), prev_node_id: failed.node_id.clone(), delay });
     RescheduleTracker { events, last_reschedule: "ok".to_owned() }
 }
 

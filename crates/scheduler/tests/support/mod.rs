@@ -32,7 +32,13 @@ pub struct World {
 
 impl Default for World {
     fn default() -> Self {
-        Self { state: State::default(), now: Timestamp(1_700_000_000 * SECOND), scheduler: Scheduler::default(), seed: 0, log: String::new() }
+        Self {
+            state: State::default(),
+            now: Timestamp(1_700_000_000 * SECOND),
+            scheduler: Scheduler::default(),
+            seed: 0,
+            log: String::new(),
+        }
     }
 }
 
@@ -262,7 +268,8 @@ pub fn static_port(label: &str, value: i64) -> NetworkResource {
 /// The plan in words: names instead of ids, in an order that does not depend on chance.
 pub fn transcript(state: &State, eval: &Evaluation, decision: &Decision, now: Timestamp) -> String {
     let plan = &decision.plan;
-    let version = state.job(&eval.job_key()).map_or("gone".to_owned(), |j| format!("v{}{}", j.version, if j.stop { " stopped" } else { "" }));
+    let version =
+        state.job(&eval.job_key()).map_or("gone".to_owned(), |j| format!("v{}{}", j.version, if j.stop { " stopped" } else { "" }));
     let mut lines = vec![format!("{} of {} {version}", eval.triggered_by, eval.job_id)];
     lines.extend(plan.deployment_updates.iter().map(|u| format!("  deployment becomes {}: {}", u.status, u.description)));
     if let Some(d) = &plan.deployment {
@@ -273,9 +280,9 @@ pub fn transcript(state: &State, eval: &Evaluation, decision: &Decision, now: Ti
     changes.extend(plan.placements.iter().map(|p| placement_words(state, p)));
     changes.sort();
     lines.extend(changes);
-    lines.extend(plan.evals.iter().map(|e| {
-        format!("  {} in {} s ({})", e.triggered_by, e.wait_until.since(now).0 / SECOND, e.status_description)
-    }));
+    lines.extend(
+        plan.evals.iter().map(|e| format!("  {} in {} s ({})", e.triggered_by, e.wait_until.since(now).0 / SECOND, e.status_description)),
+    );
     for e in &plan.on_commit {
         let queued: Vec<String> = e.queued_allocations.iter().filter(|(_, n)| **n > 0).map(|(g, n)| format!("{n} of {g} queued")).collect();
         let which = if e.id == eval.id { "this evaluation".to_owned() } else { format!("new {}", e.triggered_by) };
