@@ -82,7 +82,11 @@ pub(crate) fn delayed(eval: &Evaluation, id: EvalId, trigger: EvalTrigger, descr
 }
 
 /// Makes the plan, with what becomes of the evaluation.
-pub(crate) fn finish(request: &Request<'_>, job: Option<&Job>, draft: Draft, ids: &mut IdSource) -> Decision {
+pub(crate) fn finish(request: &Request<'_>, job: Option<&Job>, mut draft: Draft, ids: &mut IdSource) -> Decision {
+    // A job's queue is read from its newest evaluation, and all of these are written at once.
+    for eval in &mut draft.follow_ups {
+        eval.queued_allocations.clone_from(&draft.queued);
+    }
     let on_commit = answers(request.eval, &draft, ids);
     let plan = Plan {
         eval_id: request.eval.id.clone(),
