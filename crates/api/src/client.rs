@@ -228,7 +228,7 @@ impl ApiClient {
     /// # Errors
     /// As [`ApiClient::get`].
     pub async fn validate_job(&self, job: Job) -> Result<JobValidateResponse, ApiError> {
-        Ok(self.put("/v1/validate/job", &[], &JobValidateRequest { job: Some(job) }).await?.value)
+        Ok(self.put("/v1/validate/job", &[], &JobValidateRequest { job: Some(job), ..JobValidateRequest::default() }).await?.value)
     }
 
     /// Stops a job.

@@ -108,8 +108,18 @@ const NOT_YET: &[&str] = &[
     "volume",
     "volumes",
 ];
-/// Actions of a job that exist elsewhere and not here yet.
-const JOB_NOT_YET: &[&str] = &["plan", "periodic", "dispatch", "revert", "stable", "scale", "actions", "action"];
+/// Actions of a job that exist elsewhere and not here yet: the last segment, and the one before it where the action has two.
+const JOB_NOT_YET: &[(&str, Option<&str>)] = &[
+    ("plan", None),
+    ("dispatch", None),
+    ("revert", None),
+    ("stable", None),
+    ("scale", None),
+    ("actions", None),
+    ("action", None),
+    ("force", Some("periodic")),
+    ("payload", Some("dispatch")),
+];
 
 fn decode(segment: &str) -> String {
     percent_decode_str(segment).decode_utf8_lossy().into_owned()
@@ -143,7 +153,7 @@ impl Route {
             "submission" => read(Route::JobSubmission),
             "services" => read(Route::JobServices),
             "evaluate" => only(method, Method::Put, Route::EvaluateJob(decode(id))),
-            other if JOB_NOT_YET.contains(&other) => Err(RouteError::NotSupportedYet),
+            action if is_not_yet(id, action) => Err(RouteError::NotSupportedYet),
             _ => Ok(match method {
                 Method::Get => Route::Job(decode(tail)),
                 Method::Put => Route::UpdateJob(decode(tail)),
@@ -191,6 +201,28 @@ impl Route {
         }
     }
 
+    /// Whether the answer is a list, which `filter` narrows.
+    pub fn is_list(&self) -> bool {
+        matches!(
+            self,
+            Route::Jobs
+                | Route::JobAllocations(_)
+                | Route::JobEvaluations(_)
+                | Route::JobDeployments(_)
+                | Route::JobServices(_)
+                | Route::Allocations
+                | Route::AllocationServices(_)
+                | Route::Evaluations
+                | Route::EvaluationAllocations(_)
+                | Route::Deployments
+                | Route::DeploymentAllocations(_)
+                | Route::Nodes
+                | Route::NodeAllocations(_)
+                | Route::Services
+                | Route::Service(_)
+        )
+    }
+
     /// The largest body that the action takes, in bytes.
     pub fn max_body(&self) -> usize {
         match self {
@@ -198,6 +230,13 @@ impl Route {
             _ => crate::MAX_BODY_BYTES,
         }
     }
+}
+
+/// Whether the end of a job's path is an action that floe does not have yet. `before` is what stands before the last segment.
+fn is_not_yet(before: &str, action: &str) -> bool {
+    let (rest, previous) = before.rsplit_once('/').unwrap_or(("", before));
+    let tag_of_version = action == "tag" && rest.ends_with("/versions");
+    tag_of_version || JOB_NOT_YET.iter().any(|(last, second)| *last == action && second.is_none_or(|s| s == previous && !rest.is_empty()))
 }
 
 fn only(method: Method, wanted: Method, route: Route) -> Result<Route, RouteError> {
@@ -238,6 +277,11 @@ mod tests {
     fn what_is_not_there_says_why() {
         assert_eq!(get("/v1/jobs/parse"), Err(RouteError::MethodNotAllowed));
         assert_eq!(Route::parse(Method::Put, "/v1/job/a/plan"), Err(RouteError::NotSupportedYet));
+        for path in ["/v1/job/a/b/periodic/force", "/v1/job/a/dispatch/payload", "/v1/job/a/versions/x/tag"] {
+            assert_eq!(Route::parse(Method::Put, path), Err(RouteError::NotSupportedYet), "{path}");
+        }
+        assert_eq!(get("/v1/job/periodic/force"), Ok(Route::Job("periodic/force".to_owned())));
+        assert_eq!(get("/v1/job/a/force"), Ok(Route::Job("a/force".to_owned())));
         assert_eq!(get("/v1/vars"), Err(RouteError::NotSupportedYet));
         assert_eq!(get("/v1/nonsense"), Err(RouteError::NotFound));
         assert_eq!(get("/"), Err(RouteError::NotFound));

@@ -23,6 +23,13 @@ wire! {
         "PreserveResources" preserve_resources: bool,
         "PolicyOverride" policy_override: bool,
         "EvalPriority" eval_priority: i64,
+        // Go's client puts these three beside every request.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        "Region" region: String,
+        #[serde(skip_serializing_if = "Namespace::is_empty")]
+        "Namespace" namespace: Namespace,
+        #[serde(skip_serializing_if = "String::is_empty")]
+        "SecretID" secret_id: String,
     }
 
     /// A job was registered.
@@ -45,6 +52,12 @@ wire! {
     /// Asks whether a job would be taken.
     pub struct JobValidateRequest {
         "Job" job: Option<Job>,
+        #[serde(skip_serializing_if = "String::is_empty")]
+        "Region" region: String,
+        #[serde(skip_serializing_if = "Namespace::is_empty")]
+        "Namespace" namespace: Namespace,
+        #[serde(skip_serializing_if = "String::is_empty")]
+        "SecretID" secret_id: String,
     }
 
     /// Whether a job would be taken.

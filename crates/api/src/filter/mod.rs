@@ -30,6 +30,7 @@ mod parse;
 
 use expression::Expression;
 use serde::Serialize;
+use serde_json::Value;
 use std::fmt;
 
 /// The longest expression in bytes.
@@ -105,28 +106,44 @@ impl Filter {
         Ok(Filter { text: text.to_owned(), root, fields })
     }
 
-    /// The objects that the expression is true of, in their order.
+    /// Begins to put the expression to the objects of a list.
+    pub fn selection(&self) -> Selection<'_> {
+        Selection { filter: self, left: MAX_STEPS, missing: self.fields.iter().collect(), last: Value::Null }
+    }
+}
+
+/// An expression on its way through a list.
+#[derive(Debug)]
+pub struct Selection<'f> {
+    filter: &'f Filter,
+    /// Steps that may still be taken.
+    left: u64,
+    /// The first names that no object had so far.
+    missing: Vec<&'f (String, usize)>,
+    last: Value,
+}
+
+impl Selection<'_> {
+    /// Whether the expression is true of the next object.
     ///
     /// # Errors
-    /// When a value cannot be compared with what is there, when a path begins with a name that none of the objects has, and when the
-    /// evaluation takes more than [`MAX_STEPS`].
-    pub fn select<T: Serialize>(&self, rows: Vec<T>) -> Result<Vec<T>, FilterError> {
-        let mut left = MAX_STEPS;
-        let mut missing: Vec<&(String, usize)> = self.fields.iter().collect();
-        let mut last = serde_json::Value::Null;
-        let mut kept = Vec::new();
-        for row in rows {
-            let value = serde_json::to_value(&row)
-                .map_err(|e| located(&self.text, Problem::new(0, format!("write an object of the list as JSON: {e}"))))?;
-            missing.retain(|(name, _)| value.get(name).is_none());
-            if evaluate::holds(&self.root, &self.text, &value, &mut left).map_err(|p| located(&self.text, p))? {
-                kept.push(row);
-            }
-            last = value;
-        }
-        match missing.first() {
-            Some((name, at)) if !last.is_null() => Err(located(&self.text, Problem::new(*at, unknown(name, &last)))),
-            _ => Ok(kept),
+    /// When a value cannot be compared with what is there, and when the list has taken more than [`MAX_STEPS`].
+    pub fn keeps(&mut self, object: &impl Serialize) -> Result<bool, FilterError> {
+        let text = &self.filter.text;
+        let object = serde_json::to_value(object);
+        self.last = object.map_err(|e| located(text, Problem::new(0, format!("write an object of the list as JSON: {e}"))))?;
+        self.missing.retain(|(name, _)| self.last.get(name).is_none());
+        evaluate::holds(&self.filter.root, text, &self.last, &mut self.left).map_err(|p| located(text, p))
+    }
+
+    /// Ends the list, or the part of it that is wanted.
+    ///
+    /// # Errors
+    /// When a path begins with a name that no object had, although there were some.
+    pub fn finish(self) -> Result<(), FilterError> {
+        match self.missing.first() {
+            Some((name, at)) if !self.last.is_null() => Err(located(&self.filter.text, Problem::new(*at, unknown(name, &self.last)))),
+            _ => Ok(()),
         }
     }
 }
@@ -136,7 +153,7 @@ fn located(text: &str, problem: Problem) -> FilterError {
     FilterError { message: problem.message, position: before + 1, text: text.to_owned() }
 }
 
-fn unknown(name: &str, object: &serde_json::Value) -> String {
+fn unknown(name: &str, object: &Value) -> String {
     let names: Vec<&str> = object.as_object().map(|o| o.keys().map(String::as_str).collect()).unwrap_or_default();
     let near = floe_model::wire::nearest(name, &names).map(|n| format!(" (did you mean {n}?)")).unwrap_or_default();
     format!("no object of this list has a field {name:?}{near}")

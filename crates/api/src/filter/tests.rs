@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 use super::*;
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// An object with a value of every kind.
 fn object() -> Value {
@@ -18,6 +18,20 @@ fn object() -> Value {
         ],
         "any": "thing",
     })
+}
+
+impl Filter {
+    /// What a list is narrowed to.
+    fn select<T: Serialize>(&self, rows: Vec<T>) -> Result<Vec<T>, FilterError> {
+        let mut selection = self.selection();
+        let mut kept = Vec::new();
+        for row in rows {
+            if selection.keeps(&row)? {
+                kept.push(row);
+            }
+        }
+        selection.finish().map(|()| kept)
+    }
 }
 
 fn holds(text: &str) -> Result<bool, FilterError> {

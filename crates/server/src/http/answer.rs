@@ -3,7 +3,7 @@
 use crate::server::ServerError;
 use axum::{
     body::Body,
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use floe_api::{INDEX_HEADER, KNOWN_LEADER_HEADER, LAST_CONTACT_HEADER, NEXT_TOKEN_HEADER};
@@ -19,9 +19,19 @@ pub(crate) struct Meta {
     pub(crate) last_contact_ms: u64,
 }
 
+impl Meta {
+    fn write(&self, headers: &mut HeaderMap) {
+        // A client takes zero for "no header".
+        headers.insert(HeaderName::from_static(INDEX_HEADER), HeaderValue::from(self.index.max(1)));
+        let known_leader = HeaderValue::from_static(if self.known_leader { "true" } else { "false" });
+        headers.insert(HeaderName::from_static(KNOWN_LEADER_HEADER), known_leader);
+        headers.insert(HeaderName::from_static(LAST_CONTACT_HEADER), HeaderValue::from(self.last_contact_ms));
+    }
+}
+
 /// An answer.
 pub(crate) enum Reply {
-    Json { body: serde_json::Value, meta: Option<Meta>, status: StatusCode, next_token: Option<String> },
+    Json { body: Vec<u8>, meta: Option<Meta>, status: StatusCode, next_token: Option<String> },
     Raw(Response),
 }
 
@@ -57,19 +67,12 @@ impl Reply {
             Reply::Raw(response) => return response,
             Reply::Json { body, meta, status, next_token } => (body, meta, status, next_token),
         };
-        let bytes = if pretty { serde_json::to_vec_pretty(&body) } else { serde_json::to_vec(&body) }.unwrap_or_default();
-        let mut response = Response::new(Body::from(bytes));
+        let mut response = Response::new(Body::from(if pretty { indented(body) } else { body }));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(meta) = meta {
-            // A client takes zero for "no header".
-            headers.insert(HeaderName::from_static(INDEX_HEADER), HeaderValue::from(meta.index.max(1)));
-            headers.insert(
-                HeaderName::from_static(KNOWN_LEADER_HEADER),
-                HeaderValue::from_static(if meta.known_leader { "true" } else { "false" }),
-            );
-            headers.insert(HeaderName::from_static(LAST_CONTACT_HEADER), HeaderValue::from(meta.last_contact_ms));
+            meta.write(headers);
         }
         if let Some(token) = next_token.and_then(|t| HeaderValue::from_str(&t).ok()) {
             headers.insert(HeaderName::from_static(NEXT_TOKEN_HEADER), token);
@@ -78,8 +81,16 @@ impl Reply {
     }
 }
 
-fn to_json(value: &impl Serialize) -> Result<serde_json::Value, Failure> {
-    serde_json::to_value(value).map_err(|e| Failure::text(StatusCode::INTERNAL_SERVER_ERROR, format!("write the answer: {e}")))
+/// JSON that a person reads, with a line break at the end. It is read once more for that, so that all others pay nothing.
+fn indented(json: Vec<u8>) -> Vec<u8> {
+    match serde_json::from_slice::<serde_json::Value>(&json) {
+        Ok(value) => format!("{value:#}\n").into_bytes(),
+        Err(_) => json,
+    }
+}
+
+fn to_json(value: &impl Serialize) -> Result<Vec<u8>, Failure> {
+    serde_json::to_vec(value).map_err(|e| Failure::text(StatusCode::INTERNAL_SERVER_ERROR, format!("write the answer: {e}")))
 }
 
 /// Why there is no answer: a status code and words, as plain text.
@@ -87,11 +98,12 @@ fn to_json(value: &impl Serialize) -> Result<serde_json::Value, Failure> {
 pub(crate) struct Failure {
     status: StatusCode,
     message: String,
+    meta: Option<Meta>,
 }
 
 impl Failure {
     pub(crate) fn text(status: StatusCode, message: impl Into<String>) -> Self {
-        Failure { status, message: message.into() }
+        Failure { status, message: message.into(), meta: None }
     }
     /// The request makes no sense.
     pub(crate) fn bad(error: impl std::fmt::Display) -> Self {
@@ -100,6 +112,11 @@ impl Failure {
     /// The thing does not exist. The words are what clients match.
     pub(crate) fn not_found(what: &str) -> Self {
         Failure::text(StatusCode::NOT_FOUND, format!("{what} not found"))
+    }
+    /// A read that failed is true of an index, too: who waits for a thing to come goes on from there.
+    pub(crate) fn with_meta(mut self, meta: Meta) -> Self {
+        self.meta = Some(meta);
+        self
     }
 }
 
@@ -132,6 +149,10 @@ fn refused(refusal: &Refusal) -> Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        (self.status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], self.message).into_response()
+        let mut response = (self.status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], self.message).into_response();
+        if let Some(meta) = self.meta {
+            meta.write(response.headers_mut());
+        }
+        response
     }
 }

@@ -5,41 +5,44 @@ use super::{
     answer::{Failure, Meta, Reply},
 };
 use axum::http::StatusCode;
-use floe_state::State;
+use floe_state::{State, Table};
 use serde::Serialize;
 use std::time::Duration;
 
 impl Ctx {
-    /// A read. `f` gives the value and the index at which it last changed; with `index` in the query the answer waits until that is
-    /// greater, or `wait` has passed.
-    pub(crate) async fn read<T: Serialize>(&self, f: impl Fn(&State) -> Result<(u64, T), Failure>) -> Result<Reply, Failure> {
-        let (value, meta) = self.fetch(f).await?;
-        Reply::read(&value, meta)
+    /// A read of one thing: `find` gives it with the index at which it last changed. With `index` in the query the answer waits until
+    /// that is greater, or `wait` has passed. What does not exist has the index of its `table`, so that who waits hears that it went.
+    pub(crate) async fn read<T: Serialize>(
+        &self,
+        table: Table,
+        what: &str,
+        find: impl Fn(&State) -> Option<(u64, T)>,
+    ) -> Result<Reply, Failure> {
+        let index = |state: &State| find(state).map_or_else(|| state.table_index(table), |(index, _)| index);
+        let (state, meta) = self.state_after(index).await?;
+        match find(&state) {
+            Some((_, value)) => Reply::read(&value, meta),
+            None => Err(Failure::not_found(what).with_meta(meta)),
+        }
     }
 
-    /// As [`Ctx::read`], before the value is written as JSON.
-    pub(crate) async fn fetch<T>(&self, f: impl Fn(&State) -> Result<(u64, T), Failure>) -> Result<(T, Meta), Failure> {
+    /// The state that an answer is read from, once the index that `index_of` finds in it is greater than the one in the query. The
+    /// index of the answer is never smaller than the one in the query, unless this cluster has never come to that.
+    pub(crate) async fn state_after(&self, index_of: impl Fn(&State) -> u64) -> Result<(State, Meta), Failure> {
         let server = self.server()?;
         let after = self.query.number("index").map_err(Failure::bad)?.unwrap_or(0);
-        let wait = self.query.wait().map_err(Failure::bad)?;
+        let wait = self.query.wait().map_err(Failure::bad)?.to_std();
         let stale = self.query.flag("stale").map_err(Failure::bad)?;
         let mut changes = server.consensus().watch();
         // Up to a sixteenth is added, so that many clients that began together do not come back together.
-        let deadline = tokio::time::Instant::now() + wait.to_std() + jitter(wait.to_std());
+        let deadline = tokio::time::Instant::now() + wait + jitter(wait);
         let mut state = if stale { server.view() } else { linearizable(server).await? };
         loop {
             changes.borrow_and_update();
-            let (index, value) = match f(&state) {
-                // What does not exist may come: a blocking read waits for it like for any change.
-                Err(failure) if after == 0 || tokio::time::Instant::now() >= deadline => return Err(failure),
-                Err(_) => (0, None),
-                Ok((index, value)) => (index, Some(value)),
-            };
-            let due = tokio::time::Instant::now() >= deadline;
-            if let Some(value) = value
-                && (after == 0 || index > after || due)
-            {
-                return Ok((value, self.meta(index.max(if due { after } else { 0 }))?));
+            let index = index_of(&state);
+            if index > after || after == 0 || tokio::time::Instant::now() >= deadline {
+                let meta = self.meta(index.max(after.min(state.index())))?;
+                return Ok((state, meta));
             }
             tokio::select! {
                 changed = changes.changed() => changed.map_err(|_| stopping())?,

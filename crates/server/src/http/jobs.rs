@@ -3,6 +3,7 @@
 use super::{
     Ctx,
     answer::{Failure, Reply},
+    page::Order,
 };
 use crate::admission;
 use axum::http::StatusCode;
@@ -26,6 +27,9 @@ impl Ctx {
     }
 }
 
+/// What the counts of a job follow from.
+const SUMMARY_TABLES: &[Table] = &[Table::Jobs, Table::Allocs, Table::Evals];
+
 /// The job, or the failure that clients know.
 pub(crate) fn find<'s>(state: &'s State, key: &JobKey) -> Result<&'s Arc<Job>, Failure> {
     state.job(key).ok_or_else(|| Failure::not_found("job"))
@@ -33,23 +37,14 @@ pub(crate) fn find<'s>(state: &'s State, key: &JobKey) -> Result<&'s Arc<Job>, F
 
 pub(super) async fn list(ctx: &Ctx) -> Result<Reply, Failure> {
     let with_meta = ctx.query.flag("meta").map_err(Failure::bad)?;
-    let (rows, meta) = ctx
-        .fetch(|state| {
-            let stubs: Vec<JobListStub> = state
-                .jobs()
-                .filter(|j| ctx.wants_namespace(&j.namespace) && j.id.as_str().starts_with(ctx.prefix()))
-                .map(|j| {
-                    let mut stub = JobListStub::new(j, state.job_summary(&j.key()));
-                    stub.meta = with_meta.then(|| j.meta.clone());
-                    stub
-                })
-                .collect();
-            // The summaries in it follow the allocations.
-            Ok((state.table_index(Table::Jobs).max(state.table_index(Table::Allocs)), stubs))
-        })
-        .await?;
-    let (rows, next) = ctx.page(rows, |j| format!("{}.{}", j.namespace, j.id))?;
-    Ok(Reply::read(&rows, meta)?.with_next_token(next))
+    let rows =
+        |state: &State| Ok(state.jobs().filter(|j| ctx.wants_namespace(&j.namespace) && ctx.wants_id(j.id.as_str())).cloned().collect());
+    ctx.list(SUMMARY_TABLES, Order::Id, rows, |state, job: &Arc<Job>| {
+        let mut stub = JobListStub::new(job, state.job_summary(&job.key()));
+        stub.meta = with_meta.then(|| job.meta.clone());
+        stub
+    })
+    .await
 }
 
 pub(super) async fn register(ctx: &Ctx, path_id: Option<String>) -> Result<Reply, Failure> {
@@ -66,7 +61,7 @@ pub(super) async fn register(ctx: &Ctx, path_id: Option<String>) -> Result<Reply
         return Err(Failure::bad("not supported yet: PreserveResources"));
     }
     if job.namespace.is_empty() {
-        job.namespace = ctx.query.namespace();
+        job.namespace = if request.namespace.is_empty() { ctx.query.namespace() } else { request.namespace };
     }
     if request.preserve_counts {
         admission::preserve_counts(&mut job, &ctx.server()?.view());
@@ -122,7 +117,7 @@ pub(super) fn validate(ctx: &Ctx) -> Result<Reply, Failure> {
 
 pub(super) async fn read(ctx: &Ctx, id: String) -> Result<Reply, Failure> {
     let key = ctx.job_key(&id);
-    ctx.read(|state| find(state, &key).map(|j| (j.modify_index, j.clone()))).await
+    ctx.read(Table::Jobs, "job", |state| state.job(&key).map(|j| (j.modify_index, j.clone()))).await
 }
 
 pub(super) async fn stop(ctx: &Ctx, id: String) -> Result<Reply, Failure> {
@@ -131,6 +126,9 @@ pub(super) async fn stop(ctx: &Ctx, id: String) -> Result<Reply, Failure> {
         if ctx.query.flag(name).map_err(Failure::bad)? {
             return Err(Failure::bad(format!("not supported yet: query parameter {name}")));
         }
+    }
+    if ctx.query.number("eval_priority").map_err(Failure::bad)?.is_some_and(|p| p > 0) {
+        return Err(Failure::bad("not supported yet: query parameter eval_priority"));
     }
     let (index, outcome) = ctx.server()?.propose(Command::DeregisterJob { key: ctx.job_key(&id), purge }).await?;
     deregistered(outcome, index)
@@ -152,7 +150,11 @@ fn deregistered(outcome: Outcome, index: u64) -> Result<Reply, Failure> {
 
 pub(super) async fn summary(ctx: &Ctx, id: String) -> Result<Reply, Failure> {
     let key = ctx.job_key(&id);
-    ctx.read(|state| state.job_summary(&key).map(|s| (s.modify_index, s)).ok_or_else(|| Failure::not_found("job"))).await
+    ctx.read(Table::Jobs, "job", |state| {
+        let index = SUMMARY_TABLES.iter().map(|t| state.table_index(*t)).max().unwrap_or(0);
+        state.job_summary(&key).map(|summary| (index, summary))
+    })
+    .await
 }
 
 pub(super) async fn versions(ctx: &Ctx, id: String) -> Result<Reply, Failure> {
@@ -160,11 +162,10 @@ pub(super) async fn versions(ctx: &Ctx, id: String) -> Result<Reply, Failure> {
         return Err(Failure::bad("not supported yet: query parameter diffs"));
     }
     let key = ctx.job_key(&id);
-    ctx.read(|state| {
+    ctx.read(Table::Jobs, "job versions", |state| {
         let versions = state.job_versions(&key);
-        let newest = versions.first().ok_or_else(|| Failure::text(StatusCode::NOT_FOUND, "job versions not found"))?;
-        let index = newest.modify_index;
-        Ok((index, JobVersionsResponse { versions: versions.iter().map(|j| (**j).clone()).collect(), diffs: Vec::new() }))
+        let index = versions.first()?.modify_index;
+        Some((index, JobVersionsResponse { versions: versions.iter().map(|j| (**j).clone()).collect(), diffs: Vec::new() }))
     })
     .await
 }
@@ -172,10 +173,9 @@ pub(super) async fn versions(ctx: &Ctx, id: String) -> Result<Reply, Failure> {
 pub(super) async fn submission(ctx: &Ctx, id: String) -> Result<Reply, Failure> {
     let key = ctx.job_key(&id);
     let version = ctx.query.number("version").map_err(Failure::bad)?;
-    ctx.read(|state| {
-        let job = find(state, &key)?;
-        let submission = state.submission(&key, version.unwrap_or(job.version)).ok_or_else(|| Failure::not_found("job source"))?;
-        Ok((job.modify_index, submission.clone()))
+    ctx.read(Table::Jobs, "job source", |state| {
+        let job = state.job(&key)?;
+        Some((job.modify_index, state.submission(&key, version.unwrap_or(job.version))?.clone()))
     })
     .await
 }

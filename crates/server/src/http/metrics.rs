@@ -89,7 +89,15 @@ fn render(samples: Vec<Sample>) -> Result<String, std::fmt::Error> {
     }
     let mut text = String::new();
     encode(&mut text, &registry)?;
-    Ok(text)
+    Ok(text.lines().map(without_empty_labels).fold(String::new(), |text, line| text + &line + "\n"))
+}
+
+/// A family without labels writes `name{} value`, which is right but nothing that people grep for.
+fn without_empty_labels(line: &str) -> std::borrow::Cow<'_, str> {
+    match line.split_once("{} ") {
+        Some((name, value)) if !name.contains(['#', '{']) => format!("{name} {value}").into(),
+        _ => line.into(),
+    }
 }
 
 #[cfg(test)]
@@ -99,9 +107,9 @@ mod tests {
 
     #[test]
     fn figures_are_rendered_with_labels_escaped() {
-        let labelled = Sample { name: "b", help: "help", labels: vec![("task", "a\"b".to_owned())], value: 1.5 };
+        let labelled = Sample { name: "b", help: "help", labels: vec![("task", "a\"b{} 1".to_owned())], value: 1.5 };
         let text = render(vec![sample("a", "first", 3u64), labelled]).unwrap();
         assert!(text.contains("a 3.0\n") && text.contains("# TYPE a gauge"), "{text}");
-        assert!(text.contains(r#"b{task="a\"b"} 1.5"#), "{text}");
+        assert!(text.contains(r#"b{task="a\"b{} 1"} 1.5"#), "{text}");
     }
 }

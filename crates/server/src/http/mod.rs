@@ -22,7 +22,7 @@ use crate::server::Server;
 use answer::{Failure, Reply};
 use axum::{
     Router,
-    body::{Body, Bytes},
+    body::Bytes,
     extract::{Request, State},
     http::StatusCode,
     response::{IntoResponse, Response},
@@ -58,16 +58,9 @@ pub fn router(agent: Agent) -> Router {
     Router::new().fallback(entry).with_state(agent).layer(compress)
 }
 
+/// (The router answers HEAD with the head of what GET answers.)
 async fn entry(State(agent): State<Agent>, request: Request) -> Response {
-    let head = request.method() == axum::http::Method::HEAD;
-    let mut response = match dispatch(agent, request).await {
-        Ok(response) => response,
-        Err(failure) => failure.into_response(),
-    };
-    if head {
-        *response.body_mut() = Body::empty();
-    }
-    response
+    dispatch(agent, request).await.unwrap_or_else(Failure::into_response)
 }
 
 /// A request, taken apart.
@@ -97,13 +90,30 @@ async fn dispatch(agent: Agent, request: Request) -> Result<Response, Failure> {
         return proxy::to_server(&agent, request).await;
     }
     let query = Query::parse(uri.query().unwrap_or("")).map_err(Failure::bad)?;
-    if query.get("filter").is_some_and(|f| !f.is_empty()) {
-        return Err(Failure::text(StatusCode::BAD_REQUEST, "not supported yet: query parameter filter"));
+    if query.get("filter").is_some_and(|f| !f.is_empty()) && !route.is_list() {
+        return Err(Failure::bad(format!(
+            "query parameter filter: {} {} answers no list that it could narrow",
+            request.method(),
+            uri.path()
+        )));
     }
+    check_region(&agent, query.get("region"))?;
     let body = read_body(request, route.max_body()).await?;
     let ctx = Ctx { agent, query, body };
     let pretty = ctx.query.flag("pretty").map_err(Failure::bad)?;
     Ok(run(&ctx, route).await?.into_response(pretty))
+}
+
+/// There is one region so far; a request for another one must not be answered by this one.
+fn check_region(agent: &Agent, wanted: Option<&str>) -> Result<(), Failure> {
+    let own = agent.server.as_ref().map(|s| s.config().region.as_str());
+    match (wanted, own) {
+        (Some(wanted), Some(own)) if !wanted.is_empty() && wanted != own => {
+            let message = format!("No path to region: this server serves {own:?} and knows no other, but {wanted:?} was asked for");
+            Err(Failure::text(StatusCode::GATEWAY_TIMEOUT, message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Probes for load balancers.

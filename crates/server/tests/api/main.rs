@@ -1,0 +1,10 @@
+//! Every implemented route, as a client sees it.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, unreachable_pub)]
+
+mod agent;
+mod blocking;
+mod lists;
+mod objects;
+mod wire;
+mod world;
+mod writes;
