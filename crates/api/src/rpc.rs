@@ -10,10 +10,7 @@
 //! A frame is its length as four bytes, most significant first, and that many bytes of MessagePack; an empty frame is a sign of life.
 
 use bytes::{Buf, Bytes, BytesMut};
-use floe_model::{
-    AllocClientStatus, AllocId, Allocation, Node, NodeId, TaskState,
-    alloc::{AllocDeploymentStatus, AllocNetworkStatus},
-};
+use floe_model::{AllocId, Allocation, Node, NodeId, alloc::AllocUpdate};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -62,29 +59,11 @@ pub struct Report {
     /// The node.
     pub node_id: NodeId,
     /// What became of its allocations, at most [`MAX_REPORTED`].
-    pub allocs: Vec<AllocReport>,
+    pub allocs: Vec<AllocUpdate>,
 }
 
 /// How many allocations one report holds.
 pub const MAX_REPORTED: usize = 256;
-
-/// What became of an allocation.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct AllocReport {
-    /// The allocation.
-    pub id: AllocId,
-    /// Where it stands.
-    pub client_status: AllocClientStatus,
-    /// The same in words.
-    pub client_description: String,
-    /// Where its tasks stand.
-    pub task_states: BTreeMap<String, TaskState>,
-    /// Its health within its deployment, once known.
-    pub deployment_status: Option<AllocDeploymentStatus>,
-    /// Its network, once made.
-    pub network_status: Option<AllocNetworkStatus>,
-}
 
 /// See [`DESIRED`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

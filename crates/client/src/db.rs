@@ -1,9 +1,9 @@
 //! The local database behind a thread of its own: changes that arrive while one transaction is on its way to the disk go into the next.
 
+use floe_model::alloc::AllocUpdate;
 use floe_model::{AllocId, Allocation};
 use floe_network::Attachment;
 use floe_runtime::TaskHandle;
-use floe_state::command::AllocUpdate;
 use floe_store::{LocalError, LocalState};
 use std::{
     collections::BTreeMap,

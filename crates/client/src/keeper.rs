@@ -6,8 +6,8 @@ use crate::{
     reconcile::{Action, Known, reconcile},
     runner::{Event, Runner, RunnerHandle, Shared},
 };
-use floe_api::rpc::{AllocReport, Desired};
-use floe_model::{AllocClientStatus, AllocId, Allocation};
+use floe_api::rpc::Desired;
+use floe_model::{AllocClientStatus, AllocId, Allocation, alloc::AllocUpdate};
 use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError, RwLock},
@@ -133,12 +133,13 @@ impl Keeper {
 
     /// The servers wait for the end of something that this node does not have (its database was lost): it is over.
     fn say_gone(&self, alloc: &Allocation) {
-        self.shared.reporter.report(AllocReport {
+        self.shared.reporter.report(AllocUpdate {
             id: alloc.id.clone(),
+            node_id: self.shared.node.id.clone(),
             client_status: AllocClientStatus::Complete,
             client_description: "the node has nothing of it".to_owned(),
             task_states: alloc.task_states.clone(),
-            ..AllocReport::default()
+            ..AllocUpdate::default()
         });
     }
 

@@ -2,8 +2,8 @@
 
 use crate::{clock, db::words};
 use bytes::Bytes;
-use floe_api::rpc::{self, AllocReport, Deframer, Desired, Heartbeat, KEEPALIVE_MS, Lease, RegisterNode, Report, WatchDesired};
-use floe_model::{AllocId, Node, NodeId};
+use floe_api::rpc::{self, Deframer, Desired, Heartbeat, KEEPALIVE_MS, Lease, RegisterNode, Report, WatchDesired};
+use floe_model::{AllocId, Node, NodeId, alloc::AllocUpdate};
 use futures::StreamExt;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -82,7 +82,7 @@ impl Link {
         rmp_serde::from_slice(&bytes).map_err(|e| nonsense(e.to_string()))
     }
 
-    pub(crate) async fn report(&self, allocs: &[AllocReport]) -> Result<(), LinkError> {
+    pub(crate) async fn report(&self, allocs: &[AllocUpdate]) -> Result<(), LinkError> {
         let report = Report { node_id: self.node_id.clone(), allocs: allocs.to_vec() };
         self.post("report allocations", rpc::REPORT, &report, Some(ANSWER_TIMEOUT)).await.map(|_| ())
     }

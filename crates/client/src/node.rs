@@ -15,7 +15,6 @@ use crate::{
 use floe_api::{
     NodeApi,
     node::{LogError, LogPiece, LogRequest, Sample},
-    rpc::AllocReport,
     types::PartHealth,
 };
 use floe_model::{AllocClientStatus, AllocId, Allocation, NodeId, Timestamp};
@@ -84,7 +83,7 @@ struct Memory {
     allocs: Vec<Allocation>,
     handles: BTreeMap<AllocId, BTreeMap<String, TaskHandle>>,
     networks: BTreeMap<AllocId, Attachment>,
-    statuses: BTreeMap<AllocId, floe_state::command::AllocUpdate>,
+    statuses: BTreeMap<AllocId, floe_model::alloc::AllocUpdate>,
 }
 
 fn remember(state: &LocalState) -> Result<Memory, LocalError> {
@@ -275,7 +274,7 @@ async fn resume_all(shared: &Arc<Shared>, registry: &Registry, mut memory: Memor
         let runner = if over {
             // The agent may have died before the servers heard of the end. They ignore what they know.
             if let Some(saved) = saved {
-                shared.reporter.report(again(saved));
+                shared.reporter.report(saved);
             }
             RunnerHandle::ended_already()
         } else {
@@ -288,25 +287,13 @@ async fn resume_all(shared: &Arc<Shared>, registry: &Registry, mut memory: Memor
     }
 }
 
-/// A status that was saved, as a report.
-fn again(saved: floe_state::command::AllocUpdate) -> AllocReport {
-    AllocReport {
-        id: saved.id,
-        client_status: saved.client_status,
-        client_description: saved.client_description,
-        task_states: saved.task_states,
-        deployment_status: saved.deployment_status,
-        network_status: saved.network_status,
-    }
-}
-
 async fn resume(
     shared: &Arc<Shared>,
     alloc: &Arc<Allocation>,
     handles: BTreeMap<String, TaskHandle>,
     attachment: Option<Attachment>,
     lost_network: bool,
-    saved: Option<floe_state::command::AllocUpdate>,
+    saved: Option<floe_model::alloc::AllocUpdate>,
 ) -> RunnerHandle {
     let (paths, owner) = (shared.paths.clone(), alloc.clone());
     let attached = tokio::task::spawn_blocking(move || find_tasks(&paths, &owner, &handles, lost_network)).await.unwrap_or_default();

@@ -247,6 +247,26 @@ impl Allocation {
     }
 }
 
+/// What a client says of one of its allocations: on the wire, in the log and in its own database.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct AllocUpdate {
+    /// The allocation.
+    pub id: AllocId,
+    /// The node that says so; a word about another node's allocation is ignored.
+    pub node_id: NodeId,
+    /// Where it stands.
+    pub client_status: AllocClientStatus,
+    /// The same in words.
+    pub client_description: String,
+    /// Where its tasks stand.
+    pub task_states: BTreeMap<String, TaskState>,
+    /// Its health within its deployment, once known.
+    pub deployment_status: Option<AllocDeploymentStatus>,
+    /// Its network, once made.
+    pub network_status: Option<AllocNetworkStatus>,
+}
+
 /// The delay before the replacement number `attempts` (from zero) under a policy's function.
 pub fn reschedule_delay(function: DelayFunction, base: Nanos, max: Nanos, attempts: u32) -> Nanos {
     let capped = |n: i64| if max.0 > 0 { n.min(max.0) } else { n };

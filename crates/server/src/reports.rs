@@ -51,15 +51,8 @@ async fn write_batch(consensus: &Consensus, first: (Report, Reply), inbox: &mut 
     let mut next = Some(first);
     while let Some((report, reply)) = next {
         let node_id = report.node_id;
-        updates.extend(report.allocs.into_iter().map(|a| AllocUpdate {
-            id: a.id,
-            node_id: node_id.clone(),
-            client_status: a.client_status,
-            client_description: a.client_description,
-            task_states: a.task_states,
-            deployment_status: a.deployment_status,
-            network_status: a.network_status,
-        }));
+        // A node speaks for itself only.
+        updates.extend(report.allocs.into_iter().map(|a| AllocUpdate { node_id: node_id.clone(), ..a }));
         replies.push(reply);
         next = if updates.len() < MAX_UPDATES { inbox.try_recv().ok() } else { None };
     }

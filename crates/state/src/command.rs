@@ -1,14 +1,12 @@
 //! What can be asked of the state. A command is a wish with everything decided that a pure function cannot decide.
 
 use crate::plan::Plan;
+pub use floe_model::alloc::AllocUpdate;
 use floe_model::{
-    AllocClientStatus, AllocId, DeploymentId, EvalId, Evaluation, Job, JobKey, Node, NodeId, NodeStatus, TaskState, Timestamp,
-    alloc::{AllocDeploymentStatus, AllocNetworkStatus},
-    deployment::DeploymentStatus,
+    AllocId, DeploymentId, EvalId, Evaluation, Job, JobKey, Node, NodeId, NodeStatus, Timestamp, deployment::DeploymentStatus,
     job::JobSubmission,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// The version of commands and snapshots that this build writes. Raised when an older build could not apply what we write.
 pub const CLUSTER_VERSION: u32 = 1;
@@ -156,26 +154,6 @@ pub struct NodeStatusUpdate {
     pub status: NodeStatus,
     /// What happened, for the node's events.
     pub message: String,
-}
-
-/// What a client says of an allocation.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct AllocUpdate {
-    /// The allocation.
-    pub id: AllocId,
-    /// The node that says so; a report of another node's allocation is ignored.
-    pub node_id: NodeId,
-    /// Where it stands.
-    pub client_status: AllocClientStatus,
-    /// The same in words.
-    pub client_description: String,
-    /// Where its tasks stand.
-    pub task_states: BTreeMap<String, TaskState>,
-    /// Its health within its deployment, once known.
-    pub deployment_status: Option<AllocDeploymentStatus>,
-    /// Its network, once made.
-    pub network_status: Option<AllocNetworkStatus>,
 }
 
 /// What a command came to.

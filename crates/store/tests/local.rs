@@ -1,8 +1,8 @@
 //! What a client remembers.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+use floe_model::alloc::AllocUpdate;
 use floe_model::{AllocClientStatus, AllocId, Allocation, Job};
-use floe_state::command::AllocUpdate;
 use floe_store::{
     DataFolder, LocalError, LocalState,
     local::NodeIdentity,

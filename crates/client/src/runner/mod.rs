@@ -14,11 +14,10 @@ use crate::{
     paths::NodePaths,
     report::Reporter,
 };
-use floe_api::rpc::AllocReport;
+use floe_model::alloc::AllocUpdate;
 use floe_model::{AllocId, Allocation, Node, Timestamp, alloc::AllocNetworkStatus};
 use floe_network::{Attachment, Network};
 use floe_runtime::{Signal, TaskProcess};
-use floe_state::command::AllocUpdate;
 use floe_tasks::{AllocMachine, Exit, Input, Recovered, Step};
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::{mpsc, watch};
@@ -235,24 +234,16 @@ impl Runner {
     /// Saves the status and tells the servers.
     fn report(&self) {
         let (client_status, client_description) = self.machine.status();
-        let report = AllocReport {
+        let report = AllocUpdate {
             id: self.alloc.id.clone(),
+            node_id: self.shared.node.id.clone(),
             client_status,
             client_description,
             task_states: self.machine.task_states(),
             deployment_status: self.machine.health(),
             network_status: self.network_status(),
         };
-        let saved = AllocUpdate {
-            id: report.id.clone(),
-            node_id: self.shared.node.id.clone(),
-            client_status: report.client_status,
-            client_description: report.client_description.clone(),
-            task_states: report.task_states.clone(),
-            deployment_status: report.deployment_status.clone(),
-            network_status: report.network_status.clone(),
-        };
-        self.shared.db.write_soon(vec![Change::Status(saved)]);
+        self.shared.db.write_soon(vec![Change::Status(report.clone())]);
         self.shared.reporter.report(report);
     }
 

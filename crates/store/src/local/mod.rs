@@ -10,8 +10,8 @@ pub use error::LocalError;
 
 use crate::DataFolder;
 use database::{Rows, Store};
+use floe_model::alloc::AllocUpdate;
 use floe_model::{AllocId, Allocation, NodeId};
-use floe_state::command::AllocUpdate;
 use redb::StorageBackend;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{collections::BTreeMap, fmt, path::Path};
