@@ -86,7 +86,7 @@ fn parse_stat(text: &str) -> Option<Stat> {
 }
 
 /// A pidfd, or nothing when no process has the pid.
-fn pidfd_open(pid: i32) -> io::Result<Option<OwnedFd>> {
+pub(crate) fn pidfd_open(pid: i32) -> io::Result<Option<OwnedFd>> {
     // SAFETY: pidfd_open takes two integers and returns a new descriptor or -1.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
     if fd < 0 {

@@ -7,8 +7,10 @@ mod layout;
 mod limits;
 mod stats;
 
+use std::collections::{BTreeMap, btree_map::Entry};
 use std::fs;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -19,10 +21,13 @@ pub use layout::{Layout, NEEDED_CONTROLLERS, Tree};
 pub use stats::TaskStats;
 
 use crate::error::{Doing, SystemError};
+use crate::process;
 use crate::spec::Resources;
 
 /// How long killed processes may take to disappear before a clean-up gives up: a process in an uninterruptible system call cannot be killed.
 pub(crate) const KILL_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a process that was killed and left its cgroup may take to be gone.
+const DYING_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pause between looks at a cgroup whose processes are ending: v1 has no event that tells when the last one is gone.
 const KILL_POLL: Duration = Duration::from_millis(2);
 
@@ -180,7 +185,18 @@ impl Cgroup {
     /// When processes are still there after [`KILL_TIMEOUT`].
     pub(crate) fn kill_all(&self, mut reap: impl FnMut()) -> Result<(), SystemError> {
         let deadline = Instant::now() + KILL_TIMEOUT;
-        while self.kill_once() {
+        let mut dying = BTreeMap::new();
+        loop {
+            for pid in self.processes() {
+                if let Entry::Vacant(new) = dying.entry(pid)
+                    && let Ok(Some(pidfd)) = process::pidfd_open(pid)
+                {
+                    new.insert(pidfd);
+                }
+            }
+            if !self.kill_once() {
+                break;
+            }
             reap();
             if Instant::now() >= deadline {
                 let left = self.processes();
@@ -193,6 +209,11 @@ impl Cgroup {
                 ));
             }
             std::thread::sleep(KILL_POLL);
+        }
+        // Version 2 takes a process off the list when it begins to die, a moment before its memory and files are gone.
+        let deadline = Instant::now() + DYING_TIMEOUT;
+        for pidfd in dying.values() {
+            process::wait_ended(pidfd.as_fd(), deadline.saturating_duration_since(Instant::now()))?;
         }
         reap();
         Ok(())
