@@ -87,7 +87,7 @@ pub(crate) fn finish(request: &Request<'_>, job: Option<&Job>, mut draft: Draft,
     for eval in &mut draft.follow_ups {
         eval.queued_allocations.clone_from(&draft.queued);
     }
-    let on_commit = answers(request.eval, &draft, ids);
+    let on_commit = answers(request, &draft, ids);
     let plan = Plan {
         eval_id: request.eval.id.clone(),
         based_on: request.view.index(),
@@ -104,7 +104,8 @@ pub(crate) fn finish(request: &Request<'_>, job: Option<&Job>, mut draft: Draft,
 }
 
 /// The answered evaluation, and a blocked one when something found no node. A blocked evaluation that was woken in vain blocks again.
-fn answers(eval: &Evaluation, draft: &Draft, ids: &mut IdSource) -> Vec<Evaluation> {
+fn answers(request: &Request<'_>, draft: &Draft, ids: &mut IdSource) -> Vec<Evaluation> {
+    let eval = request.eval;
     let mut answered = Evaluation {
         status: EvalStatus::Complete,
         status_description: String::new(),
@@ -121,11 +122,11 @@ fn answers(eval: &Evaluation, draft: &Draft, ids: &mut IdSource) -> Vec<Evaluati
         return vec![answered];
     }
     if was_blocked(eval) {
-        block(&mut answered, draft);
+        block(&mut answered, draft, request.view.index());
         return vec![answered];
     }
     let mut blocked = follow_up(eval, ids.next_uuid().into(), EvalTrigger::QueuedAllocs, words::BLOCKED);
-    block(&mut blocked, draft);
+    block(&mut blocked, draft, request.view.index());
     answered.blocked_eval = blocked.id.clone();
     vec![answered, blocked]
 }
@@ -135,9 +136,10 @@ fn was_blocked(eval: &Evaluation) -> bool {
     eval.status == EvalStatus::Blocked || eval.triggered_by == EvalTrigger::QueuedAllocs
 }
 
-/// Classes of nodes are not tracked: whatever changes in the cluster wakes it.
-fn block(eval: &mut Evaluation, draft: &Draft) {
+/// Classes of nodes are not tracked: whatever changes in the cluster after `seen` wakes it.
+fn block(eval: &mut Evaluation, draft: &Draft, seen: u64) {
     eval.status = EvalStatus::Blocked;
+    eval.snapshot_index = seen;
     words::BLOCKED.clone_into(&mut eval.status_description);
     eval.escaped_computed_class = true;
     eval.failed_tg_allocs.clone_from(&draft.failed);

@@ -163,6 +163,10 @@ fn answer(w: &mut World, eval: &Evaluation) {
     let decision = schedule(Request { view: &w.state, eval, now: w.now, seed });
     assert_eq!(decision, schedule(Request { view: &w.state, eval, now: w.now, seed }), "not deterministic");
     check_plan(&w.state, &decision);
+    for waits in decision.plan.on_commit.iter().filter(|e| e.status == EvalStatus::Blocked) {
+        // Or the servers take every earlier change for one that it has not seen, and ask again for ever.
+        assert_eq!(waits.snapshot_index, w.state.index());
+    }
     let before = w.state.clone();
     // Panics when a node is rejected: a plan from the present state always fits it.
     w.apply(&decision.plan);

@@ -45,6 +45,8 @@ impl Desk {
     pub(super) fn rebuild(&mut self, view: &State, now: Timestamp) {
         self.broker = Broker::default();
         self.blocked = Blocked::default();
+        // A leader that died may have seen room become free and told nobody: everything that is blocked is looked at once more.
+        let _none = self.blocked.capacity_changed(view.index());
         for eval in view.evals() {
             self.take(eval.clone(), now);
         }
