@@ -83,6 +83,32 @@ pub struct Answer<T> {
     pub index: u64,
 }
 
+/// Which rows of a list are asked for; all of them by default.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rows<'a> {
+    /// The beginning of their ids.
+    pub prefix: &'a str,
+    /// An expression that is true of them; see [`crate::filter`].
+    pub filter: Option<&'a str>,
+}
+
+impl<'a> Rows<'a> {
+    /// Those whose ids begin so.
+    pub fn with_prefix(prefix: &'a str) -> Self {
+        Self { prefix, filter: None }
+    }
+    /// Those that the expression is true of; all of them without one.
+    pub fn filtered(filter: Option<&'a str>) -> Self {
+        Self { prefix: "", filter }
+    }
+    /// As parameters, with others beside them.
+    fn query<'q>(&self, others: &[(&'q str, &str)]) -> Vec<(&'q str, String)> {
+        let own = [("prefix", (!self.prefix.is_empty()).then_some(self.prefix)), ("filter", self.filter)];
+        let own = own.into_iter().filter_map(|(k, v)| Some((k, v?.to_owned())));
+        own.chain(others.iter().map(|(k, v)| (*k, (*v).to_owned()))).collect()
+    }
+}
+
 /// A client of one agent.
 #[derive(Clone, Debug)]
 pub struct ApiClient {
@@ -241,12 +267,12 @@ impl ApiClient {
         Ok(answer(&path, response).await?.value)
     }
 
-    /// All jobs whose id begins with `prefix`.
+    /// Jobs.
     ///
     /// # Errors
     /// As [`ApiClient::get`].
-    pub async fn jobs(&self, prefix: &str) -> Result<Vec<JobListStub>, ApiError> {
-        Ok(self.get("/v1/jobs", &[("prefix", prefix.to_owned())]).await?.value)
+    pub async fn jobs(&self, rows: Rows<'_>) -> Result<Vec<JobListStub>, ApiError> {
+        Ok(self.get("/v1/jobs", &rows.query(&[])).await?.value)
     }
 
     /// A job.
@@ -307,12 +333,12 @@ impl ApiClient {
         Ok(self.get(&format!("/v1/allocation/{}", escape(id)), &[]).await?.value)
     }
 
-    /// All allocations whose id begins with `prefix`, in any namespace.
+    /// Allocations of all namespaces.
     ///
     /// # Errors
     /// As [`ApiClient::get`].
-    pub async fn allocations(&self, prefix: &str) -> Result<Vec<AllocationListStub>, ApiError> {
-        Ok(self.get("/v1/allocations", &[("prefix", prefix.to_owned()), ("namespace", "*".to_owned())]).await?.value)
+    pub async fn allocations(&self, rows: Rows<'_>) -> Result<Vec<AllocationListStub>, ApiError> {
+        Ok(self.get("/v1/allocations", &rows.query(&[("namespace", "*")])).await?.value)
     }
 
     /// Stops an allocation; the scheduler replaces it.
@@ -323,12 +349,12 @@ impl ApiClient {
         Ok(self.put(&format!("/v1/allocation/{}/stop", escape(id)), &[], &serde_json::json!({})).await?.value)
     }
 
-    /// All nodes whose id begins with `prefix`.
+    /// Nodes, with their resources.
     ///
     /// # Errors
     /// As [`ApiClient::get`].
-    pub async fn nodes(&self, prefix: &str) -> Result<Vec<NodeListStub>, ApiError> {
-        Ok(self.get("/v1/nodes", &[("prefix", prefix.to_owned()), ("resources", "true".to_owned())]).await?.value)
+    pub async fn nodes(&self, rows: Rows<'_>) -> Result<Vec<NodeListStub>, ApiError> {
+        Ok(self.get("/v1/nodes", &rows.query(&[("resources", "true")])).await?.value)
     }
 
     /// A node.
@@ -355,12 +381,12 @@ impl ApiClient {
         Ok(self.get("/v1/services", &[]).await?.value)
     }
 
-    /// The instances of a service.
+    /// Instances of a service.
     ///
     /// # Errors
     /// As [`ApiClient::get`].
-    pub async fn service(&self, name: &str) -> Result<Vec<ServiceRegistration>, ApiError> {
-        Ok(self.get(&format!("/v1/service/{}", escape(name)), &[]).await?.value)
+    pub async fn service(&self, name: &str, rows: Rows<'_>) -> Result<Vec<ServiceRegistration>, ApiError> {
+        Ok(self.get(&format!("/v1/service/{}", escape(name)), &rows.query(&[])).await?.value)
     }
 
     /// What the agent says of itself.

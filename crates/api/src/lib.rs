@@ -19,7 +19,7 @@ pub mod route;
 pub mod rpc;
 pub mod types;
 
-pub use client::{ApiClient, ApiError};
+pub use client::{ApiClient, ApiError, Rows};
 pub use filter::{Filter, FilterError};
 pub use node::NodeApi;
 pub use query::Query;

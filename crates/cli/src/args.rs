@@ -195,6 +195,9 @@ pub(crate) struct JobRunArgs {
 pub(crate) struct JobStatusArgs {
     /// The job's id or the beginning of it; all jobs when left out
     pub(crate) job: Option<String>,
+    /// Show only those that this expression is true of, for example 'Status == running'
+    #[arg(long, value_name = "EXPRESSION", conflicts_with = "job")]
+    pub(crate) filter: Option<String>,
     /// Show evaluations
     #[arg(long)]
     pub(crate) evals: bool,
@@ -253,6 +256,9 @@ pub(crate) enum AllocCommand {
 pub(crate) struct AllocStatusArgs {
     /// The allocation's id or the beginning of it; all allocations when left out
     pub(crate) alloc: Option<String>,
+    /// Show only those that this expression is true of, for example 'ClientStatus == failed'
+    #[arg(long, value_name = "EXPRESSION", conflicts_with = "alloc")]
+    pub(crate) filter: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -315,6 +321,9 @@ pub(crate) enum NodeCommand {
 pub(crate) struct NodeStatusArgs {
     /// The node's id or the beginning of it; all nodes when left out
     pub(crate) node: Option<String>,
+    /// Show only those that this expression is true of, for example 'Drivers.exec.Healthy == true'
+    #[arg(long, value_name = "EXPRESSION", conflicts_with_all = ["node", "self_"])]
+    pub(crate) filter: Option<String>,
     /// Show the node of the agent that is asked
     #[arg(long = "self", conflicts_with = "node")]
     pub(crate) self_: bool,
@@ -338,14 +347,46 @@ pub(crate) enum ServiceCommand {
         json: bool,
     },
     /// Show the instances of a service
-    Info {
-        /// The service's name
-        service: String,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-        /// Show ids in full
-        #[arg(long)]
-        verbose: bool,
-    },
+    Info(ServiceInfoArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ServiceInfoArgs {
+    /// The service's name
+    pub(crate) service: String,
+    /// Show only those that this expression is true of, for example 'Tags contains blue'
+    #[arg(long, value_name = "EXPRESSION")]
+    pub(crate) filter: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Show ids in full
+    #[arg(long)]
+    pub(crate) verbose: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_filter_narrows_lists_only() {
+        for list in ["job status", "alloc status", "node status"] {
+            assert!(parse(&format!("floe {list} --filter Status==running")).is_ok(), "{list}");
+            let error = parse(&format!("floe {list} --filter Status==running one")).map(|_| ()).map_err(|e| e.kind());
+            assert_eq!(error, Err(clap::error::ErrorKind::ArgumentConflict), "{list} of one thing");
+        }
+        assert!(parse("floe node status --self --filter Name==x").is_err());
+        assert!(parse("floe service info www --filter Port==80").is_ok());
+    }
 }

@@ -6,7 +6,7 @@ use crate::{
     output::{self, Progress, columns, pairs},
 };
 use anyhow::{Context, bail};
-use floe_api::{ApiClient, types::AllocationListStub};
+use floe_api::{ApiClient, Rows, types::AllocationListStub};
 use floe_model::{Allocation, Nanos, TaskState, network::PortMapping};
 use futures::StreamExt;
 use std::process::ExitCode;
@@ -36,7 +36,7 @@ pub(super) async fn status(client: &ApiClient, args: &AllocStatusArgs) -> anyhow
 }
 
 async fn list(client: &ApiClient, args: &AllocStatusArgs) -> anyhow::Result<ExitCode> {
-    let allocs = client.allocations("").await?;
+    let allocs = client.allocations(Rows::filtered(args.filter.as_deref())).await?;
     if args.json {
         output::json(&allocs)?;
         return Ok(ExitCode::SUCCESS);

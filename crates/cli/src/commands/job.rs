@@ -11,7 +11,7 @@ use crate::{
 };
 use anyhow::bail;
 use floe_api::{
-    ApiClient, ApiError,
+    ApiClient, ApiError, Rows,
     types::{AllocationListStub, JobRegisterRequest},
 };
 use floe_model::{Deployment, EvalStatus, Evaluation, Job, job::JobSummary};
@@ -89,7 +89,7 @@ fn wait_value<T>(request: impl Future<Output = Result<T, ApiError>>) -> Result<T
 }
 
 pub(super) async fn status(client: &ApiClient, args: &JobStatusArgs) -> anyhow::Result<ExitCode> {
-    let Some(prefix) = &args.job else { return list(client, args.json).await };
+    let Some(prefix) = &args.job else { return list(client, args).await };
     let id = resolve::job(client, prefix).await?;
     let job = client.job(&id).await?;
     let query = [("all", args.all_allocs.to_string())];
@@ -123,9 +123,9 @@ pub(super) async fn status(client: &ApiClient, args: &JobStatusArgs) -> anyhow::
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(client: &ApiClient, json: bool) -> anyhow::Result<ExitCode> {
-    let jobs = client.jobs("").await?;
-    if json {
+async fn list(client: &ApiClient, args: &JobStatusArgs) -> anyhow::Result<ExitCode> {
+    let jobs = client.jobs(Rows::filtered(args.filter.as_deref())).await?;
+    if args.json {
         output::json(&jobs)?;
     } else if jobs.is_empty() {
         output::line("No running jobs");

@@ -36,7 +36,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Node { command: NodeCommand::Status(args) } => wait(node::status(&client(global)?, &args)),
         Command::Service { command } => match command {
             ServiceCommand::List { json } => wait(service::list(&client(global)?, json)),
-            ServiceCommand::Info { service, json, verbose } => wait(service::info(&client(global)?, &service, json, verbose)),
+            ServiceCommand::Info(args) => wait(service::info(&client(global)?, &args)),
         },
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "floe", &mut std::io::stdout());

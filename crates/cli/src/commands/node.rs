@@ -6,7 +6,7 @@ use crate::{
     output::{self, columns, pairs},
 };
 use anyhow::Context;
-use floe_api::ApiClient;
+use floe_api::{ApiClient, Rows};
 use floe_model::{Allocation, Node, resources::Amounts};
 use std::process::ExitCode;
 
@@ -43,7 +43,7 @@ async fn own_id(client: &ApiClient) -> anyhow::Result<String> {
 }
 
 async fn list(client: &ApiClient, args: &NodeStatusArgs) -> anyhow::Result<ExitCode> {
-    let nodes = client.nodes("").await?;
+    let nodes = client.nodes(Rows::filtered(args.filter.as_deref())).await?;
     if args.json {
         output::json(&nodes)?;
         return Ok(ExitCode::SUCCESS);

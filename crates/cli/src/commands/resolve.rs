@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use floe_api::{
-    ApiClient,
+    ApiClient, Rows,
     types::{AllocationListStub, NodeListStub},
 };
 
@@ -11,20 +11,20 @@ const NAMED: usize = 10;
 
 /// The job whose id is, or begins with, `prefix`.
 pub(super) async fn job(client: &ApiClient, prefix: &str) -> anyhow::Result<String> {
-    let ids: Vec<String> = client.jobs(prefix).await?.into_iter().map(|j| j.id.to_string()).collect();
+    let ids: Vec<String> = client.jobs(Rows::with_prefix(prefix)).await?.into_iter().map(|j| j.id.to_string()).collect();
     one("job", prefix, ids)
 }
 
 /// The allocation whose id begins with `prefix`.
 pub(super) async fn alloc(client: &ApiClient, prefix: &str) -> anyhow::Result<AllocationListStub> {
-    let found = client.allocations(prefix).await?;
+    let found = client.allocations(Rows::with_prefix(prefix)).await?;
     let id = one("allocation", prefix, found.iter().map(|a| a.id.to_string()).collect())?;
     found.into_iter().find(|a| a.id == *id).ok_or_else(|| anyhow::anyhow!("no allocation with id {prefix:?} found"))
 }
 
 /// The node whose id or name begins with `prefix`.
 pub(super) async fn node(client: &ApiClient, prefix: &str) -> anyhow::Result<NodeListStub> {
-    let all = client.nodes("").await?;
+    let all = client.nodes(Rows::default()).await?;
     let found: Vec<NodeListStub> = all.into_iter().filter(|n| n.id.as_str().starts_with(prefix) || n.name == prefix).collect();
     let id = one("node", prefix, found.iter().map(|n| n.id.to_string()).collect())?;
     found.into_iter().find(|n| n.id == *id).ok_or_else(|| anyhow::anyhow!("no node with id {prefix:?} found"))

@@ -1,8 +1,11 @@
 //! `floe service ...`.
 
-use crate::output::{self, columns};
+use crate::{
+    args::ServiceInfoArgs,
+    output::{self, columns},
+};
 use anyhow::bail;
-use floe_api::ApiClient;
+use floe_api::{ApiClient, Rows};
 use std::process::ExitCode;
 
 pub(super) async fn list(client: &ApiClient, json: bool) -> anyhow::Result<ExitCode> {
@@ -19,11 +22,15 @@ pub(super) async fn list(client: &ApiClient, json: bool) -> anyhow::Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) async fn info(client: &ApiClient, name: &str, json: bool, verbose: bool) -> anyhow::Result<ExitCode> {
-    let instances = client.service(name).await?;
-    if json {
+pub(super) async fn info(client: &ApiClient, args: &ServiceInfoArgs) -> anyhow::Result<ExitCode> {
+    let (name, verbose) = (&args.service, args.verbose);
+    let instances = client.service(name, Rows::filtered(args.filter.as_deref())).await?;
+    if args.json {
         output::json(&instances)?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if instances.is_empty() && args.filter.is_some() {
+        bail!("no instance of service {name:?} passes the filter");
     }
     if instances.is_empty() {
         bail!("no service {name:?} found; floe service list shows what there is");

@@ -27,7 +27,7 @@ impl Ctx {
     }
 
     /// The state that an answer is read from, once the index that `index_of` finds in it is greater than the one in the query. The
-    /// index of the answer is never smaller than the one in the query, unless this cluster has never come to that.
+    /// index of the answer is never smaller than the one in the query, because clients take that for a broken server.
     pub(crate) async fn state_after(&self, index_of: impl Fn(&State) -> u64) -> Result<(State, Meta), Failure> {
         let server = self.server()?;
         let after = self.query.number("index").map_err(Failure::bad)?.unwrap_or(0);
@@ -41,7 +41,7 @@ impl Ctx {
             changes.borrow_and_update();
             let index = index_of(&state);
             if index > after || after == 0 || tokio::time::Instant::now() >= deadline {
-                let meta = self.meta(index.max(after.min(state.index())))?;
+                let meta = self.meta(index.max(after))?;
                 return Ok((state, meta));
             }
             tokio::select! {
@@ -55,7 +55,9 @@ impl Ctx {
 
     fn meta(&self, index: u64) -> Result<Meta, Failure> {
         let status = self.server()?.consensus().status();
-        let last_contact = status.last_quorum_contact.unwrap_or_default();
+        // The leader has always just heard of the leader.
+        let leads = status.leader.as_ref().is_some_and(|leader| leader.id == status.id);
+        let last_contact = status.last_quorum_contact.filter(|_| !leads).unwrap_or_default();
         let last_contact_ms = u64::try_from(last_contact.as_millis()).unwrap_or(u64::MAX);
         Ok(Meta { index, known_leader: status.leader.is_some(), last_contact_ms })
     }

@@ -3,6 +3,7 @@
 
 mod agent;
 mod blocking;
+mod client;
 mod lists;
 mod objects;
 mod wire;
