@@ -1,0 +1,72 @@
+# Every setting of an agent. What is not commented out is what most nodes need; a commented line shows the default, or a value to start from.
+# Start it with: floe agent -config examples/agent.hcl
+# A folder of .hcl and .json files works too: they are laid over each other in order of name. Flags win over files.
+
+# The agent's state: the server's log and snapshots, the client's allocations. Mode 0700, one agent at a time.
+data_dir = "/var/lib/floe"
+
+# name       = "the host's name"
+# region     = "global"
+# datacenter = "dc1"
+# bind_addr  = "127.0.0.1" # nothing but loopback before there is TLS
+# log_level  = "info"      # error, warn, info, debug, trace
+# log_json   = false
+
+# ports {
+#   http = 4646
+#   rpc  = 4647
+# }
+
+server {
+  enabled = true
+  # bootstrap_expect = 1
+
+  # num_schedulers          = 2     # workers; the default is the number of cores
+  # min_heartbeat_ttl       = "10s" # how often a node is heard of at least; more nodes stretch it
+  # heartbeat_grace         = "10s" # how much longer than that a node may be silent before it counts as down
+  # eval_gc_threshold       = "1h"  # how long what is over can still be looked at
+  # batch_eval_gc_threshold = "24h"
+  # job_gc_threshold        = "4h"
+  # node_gc_threshold       = "24h"
+  # deployment_gc_threshold = "1h"
+}
+
+client {
+  enabled = true
+  # servers    = ["127.0.0.1:4647"] # for an agent without the server part
+  # node_class = ""
+  # node_pool  = "default"
+  # raw_exec   = false # tasks without a container, with the agent's rights
+
+  # meta {
+  #   rack = "r1" # jobs see it as ${meta.rack}
+  # }
+
+  # What the node has; absent: what is found.
+  # cpu_total_compute = 8000 # MHz
+  # memory_total_mb   = 16384
+  # disk_total_mb     = 100000
+
+  # What jobs do not get.
+  # reserved {
+  #   cpu            = 500 # MHz
+  #   memory         = 512 # MiB
+  #   disk           = 1024 # MiB
+  #   reserved_ports = "22,80,8500-8600"
+  # }
+
+  # min_dynamic_port            = 20000
+  # max_dynamic_port            = 32000
+  # advertise_ip                = "192.0.2.1" # absent: the address of the default route
+  # bridge_network_name         = "floe" # the nftables table has the same name
+  # bridge_network_subnet       = "172.26.64.0/20"
+  # bridge_network_hairpin_mode = true # an allocation reaches itself through its own port
+  # netns_dir                   = "/run/floe/netns"
+  # cgroup_parent               = "floe.slice"
+}
+
+# plugin "raw_exec" {
+#   config {
+#     enabled = false # the same as client.raw_exec
+#   }
+# }
