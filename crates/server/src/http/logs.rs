@@ -23,12 +23,21 @@ pub(super) async fn read(ctx: &Ctx, id: String) -> Result<Reply, Failure> {
         let here = ctx.agent.node.as_ref().is_some_and(|n| n.node_id() == alloc.node_id);
         if !here {
             let node = view.node(&alloc.node_id).ok_or_else(|| Failure::not_found("node"))?;
-            return proxy::to_node(node, ctx, &format!("/v1/client/fs/logs/{id}")).await.map(Reply::Raw);
+            return proxy::to_node(node, ctx, &format!("/v1/client/fs/logs/{}", floe_api::client::escape(id.as_str())))
+                .await
+                .map(Reply::Raw);
         }
     }
     let node = ctx.agent.node.as_ref().ok_or_else(|| Failure::text(StatusCode::NOT_FOUND, "this agent runs no tasks"))?;
     let plain = ctx.query.flag("plain").map_err(Failure::bad)?;
-    let pieces = node.logs(request).await.map_err(|e| failure(&e))?;
+    let pieces = match node.logs(request).await {
+        Ok(pieces) => pieces,
+        // Somebody else's: a server knows whose.
+        Err(LogError::UnknownAlloc(_)) if ctx.agent.server.is_none() && !ctx.passed_on => {
+            return proxy::ask_server(ctx, &format!("/v1/client/fs/logs/{}", floe_api::client::escape(id.as_str()))).await.map(Reply::Raw);
+        }
+        Err(error) => return Err(failure(&error)),
+    };
     let bytes = pieces.map(move |piece| piece.map(|p| if plain { p.data } else { frame(&p) })).map_err(std::io::Error::other);
     let mut response = Response::new(Body::from_stream(bytes));
     // A stream of unknown length that must not wait in a compressor: see the router.

@@ -22,13 +22,13 @@ use crate::server::Server;
 use answer::{Failure, Reply};
 use axum::{
     Router,
-    body::Bytes,
+    body::{Body, Bytes, HttpBody},
     extract::{Request, State},
     http::StatusCode,
     response::{IntoResponse, Response},
 };
 use floe_api::{Method, NodeApi, Query, Route, RouteError};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tower_http::compression::{
     CompressionLayer,
     predicate::{DefaultPredicate, NotForContentType, Predicate},
@@ -68,6 +68,8 @@ pub(crate) struct Ctx {
     pub(crate) agent: Agent,
     pub(crate) query: Query,
     pub(crate) body: Bytes,
+    /// Another agent asks, because it found that this one must know.
+    pub(crate) passed_on: bool,
 }
 
 async fn dispatch(agent: Agent, request: Request) -> Result<Response, Failure> {
@@ -87,7 +89,7 @@ async fn dispatch(agent: Agent, request: Request) -> Result<Response, Failure> {
         }
     })?;
     if agent.server.is_none() && !answers_alone(&agent, &route) {
-        return proxy::to_server(&agent, request).await;
+        return proxy::to_server(&agent, request, route.max_body()).await;
     }
     let query = Query::parse(uri.query().unwrap_or("")).map_err(Failure::bad)?;
     if query.get("filter").is_some_and(|f| !f.is_empty()) && !route.is_list() {
@@ -98,8 +100,9 @@ async fn dispatch(agent: Agent, request: Request) -> Result<Response, Failure> {
         )));
     }
     check_region(&agent, query.get("region"))?;
-    let body = read_body(request, route.max_body()).await?;
-    let ctx = Ctx { agent, query, body };
+    let passed_on = request.headers().contains_key(proxy::PASSED_ON);
+    let body = read_body(request.into_body(), route.max_body()).await?;
+    let ctx = Ctx { agent, query, body, passed_on };
     let pretty = ctx.query.flag("pretty").map_err(Failure::bad)?;
     Ok(run(&ctx, route).await?.into_response(pretty))
 }
@@ -139,11 +142,20 @@ fn answers_alone(agent: &Agent, route: &Route) -> bool {
     }
 }
 
-async fn read_body(request: Request, limit: usize) -> Result<Bytes, Failure> {
-    axum::body::to_bytes(request.into_body(), limit).await.map_err(|error| {
-        let too_large = std::error::Error::source(&error).is_some_and(|s| s.to_string().contains("length limit"));
-        if too_large {
-            Failure::text(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than the limit of {limit} bytes"))
+/// How long a client may take to send a body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Reads a body. One that is announced to be too large is refused before it comes.
+async fn read_body(body: Body, limit: usize) -> Result<Bytes, Failure> {
+    let too_large = || Failure::text(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than the limit of {limit} bytes"));
+    if body.size_hint().lower() > limit as u64 {
+        return Err(too_large());
+    }
+    let read = tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, limit));
+    let late = |_| Failure::text(StatusCode::REQUEST_TIMEOUT, format!("the body took longer than {} s", BODY_TIMEOUT.as_secs()));
+    read.await.map_err(late)?.map_err(|error| {
+        if std::error::Error::source(&error).is_some_and(|s| s.to_string().contains("length limit")) {
+            too_large()
         } else {
             Failure::text(StatusCode::BAD_REQUEST, format!("read the body: {error}"))
         }
