@@ -97,8 +97,11 @@ fn render(template: &Template, env: &mut TaskEnv, root: &std::path::Path, own: &
     Ok(())
 }
 
-/// Where a destination lies: below the task's folder, or below the shared one when it is written as the task sees that.
+/// Where a destination lies: below the task's folder, or below the shared one when it is written as the task sees that, or as `alloc/`.
 fn place(destination: &str, root: &std::path::Path, own: &std::path::Path, seen: &Paths) -> (PathBuf, String) {
+    if let Some(shared) = destination.strip_prefix("alloc/") {
+        return (root.join("alloc"), shared.to_owned());
+    }
     let below = |prefix: &str| destination.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('/')).map(str::to_owned);
     let folders = [(&seen.local, own.join("local")), (&seen.secrets, own.join("secrets")), (&seen.alloc, root.join("alloc"))];
     let found = folders.into_iter().find_map(|(prefix, folder)| Some((folder, below(prefix)?)));
@@ -184,6 +187,7 @@ mod tests {
         assert_eq!(at("/local/www/x"), ("/a/t/local".into(), "www/x".to_owned()));
         assert_eq!(at("/secrets/x"), ("/a/t/secrets".into(), "x".to_owned()));
         assert_eq!(at("/alloc/data/x"), ("/a/alloc".into(), "data/x".to_owned()));
+        assert_eq!(at("alloc/x"), ("/a/alloc".into(), "x".to_owned()));
         assert_eq!(at("/localx"), ("/a/t".into(), "/localx".to_owned()));
     }
 
