@@ -23,6 +23,7 @@ pub mod folder;
 mod frame;
 pub mod local;
 pub mod log;
+mod panics;
 pub mod snapshot;
 pub mod twin;
 

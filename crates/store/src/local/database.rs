@@ -1,12 +1,11 @@
 //! Tables of serde values in one redb file. A row's key is a pair; every row carries a checksum.
 
 use super::LocalError;
-use crate::{PAGE_CACHE_BYTES, folder::sync_directory, frame};
+use crate::{PAGE_CACHE_BYTES, folder::sync_directory, frame, panics::caught};
 use redb::{Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, TableDefinition, TableError, WriteTransaction};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     io,
-    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -65,7 +64,7 @@ impl Store {
             }
             Ok(store)
         };
-        catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err(damaged(path, "its pages make no sense")))
+        caught(run).unwrap_or_else(|| Err(damaged(path, "its pages make no sense")))
     }
 
     fn check_format(&self, tables: &[&'static str]) -> Result<(), LocalError> {

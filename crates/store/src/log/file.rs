@@ -1,7 +1,7 @@
 //! The log's redb file: one transaction for a batch of writes, and reads. Everything here blocks on the disk.
 
 use super::{LogError, LogRecord, Position};
-use crate::{Cause, PAGE_CACHE_BYTES, folder::sync_directory, frame};
+use crate::{Cause, PAGE_CACHE_BYTES, folder::sync_directory, frame, panics::caught};
 use redb::{Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, Table, TableDefinition, TableError};
 use std::{
     ops::Range,
@@ -91,7 +91,7 @@ impl LogFile {
             let contents = file.load()?;
             Ok((file, contents))
         };
-        catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err(damaged(path, "its pages make no sense")))
+        caught(run).unwrap_or_else(|| Err(damaged(path, "its pages make no sense")))
     }
 
     fn check_format(&self) -> Result<(), LogError> {
