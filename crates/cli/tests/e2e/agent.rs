@@ -149,12 +149,18 @@ impl Agent {
         Api::new(self.http)
     }
 
-    /// The command that runs it, with standard error going to its log.
-    pub(crate) fn command(&self) -> Command {
-        let log = OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
+    /// The command that runs it, for tests in which it ends by itself.
+    pub(crate) fn command_for_reading(&self) -> Command {
         let mut command = Command::new(FLOE);
-        command.args(["agent", "-config"]).arg(&self.config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command.args(["agent", "-config"]).arg(&self.config).stdin(Stdio::null());
         marked(&mut command, &self.tag, &self.tmp);
+        command
+    }
+
+    fn command(&self) -> Command {
+        let log = OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
+        let mut command = self.command_for_reading();
+        command.stdout(Stdio::null()).stderr(log);
         command
     }
 
@@ -183,9 +189,14 @@ impl Agent {
 
     /// Waits until the process ends by itself.
     pub(crate) fn wait(&self) -> ExitStatus {
-        let status = eventually(&format!("agent {} ends", self.name), || self.try_wait());
+        eventually(&format!("agent {} ends", self.name), || self.ended())
+    }
+
+    /// How it ended, once it has.
+    pub(crate) fn ended(&self) -> Option<ExitStatus> {
+        let status = self.try_wait()?;
         *self.lock() = None;
-        status
+        Some(status)
     }
 
     fn try_wait(&self) -> Option<ExitStatus> {

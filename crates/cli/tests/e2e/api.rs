@@ -80,6 +80,17 @@ impl Api {
         }
     }
 
+    /// Waits until what `path` answers has not changed for a second; returns its index. Fails when it never rests.
+    pub(crate) fn wait_quiet(&self, path: &str) -> u64 {
+        let mut last = self.send(Request::get(path)).index();
+        crate::world::eventually(&format!("{path} changes no more"), || {
+            let next = self.send(Request::get(&format!("{path}?index={last}&wait=1s"))).index();
+            let quiet = next == last;
+            last = next;
+            quiet.then_some(last)
+        })
+    }
+
     /// Submits a job; returns the id of its evaluation.
     pub(crate) fn submit(&self, job: &Job) -> String {
         let answer = self.put("/v1/jobs", &json!({ "Job": job.json() }));

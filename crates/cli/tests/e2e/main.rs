@@ -24,10 +24,15 @@ mod job;
 mod traffic;
 mod world;
 
+mod bad_input;
+mod blocked;
 mod commands;
 mod durability;
+mod nodes;
 mod ports;
 mod restart;
 mod tasks;
+mod templates;
 mod up;
 mod updates;
+mod wire;

@@ -12,7 +12,7 @@ mod machine;
 use crate::agent::Agent;
 use footprint::{Footprint, Marks};
 use nix::{
-    mount::{MsFlags, mount},
+    mount::{MntFlags, MsFlags, mount, umount2},
     sched::{CloneFlags, setns, unshare},
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -243,6 +243,14 @@ impl World {
         }
     }
 
+    /// Unmounts what the test mounted in its folder.
+    fn unmount_all(&self) {
+        let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap_or_default();
+        for point in mounts.lines().filter_map(|l| l.split(' ').nth(4)).filter(|p| Path::new(p).starts_with(self.dir())) {
+            let _ = umount2(point, MntFlags::MNT_DETACH);
+        }
+    }
+
     /// Removes by force whatever is left, so that a failed test leaves the machine as it was.
     fn sweep(&self) {
         let deadline = Instant::now() + GONE_WITHIN;
@@ -257,6 +265,7 @@ impl World {
             for cgroup in found.cgroups.iter().rev() {
                 let _ = fs::remove_dir(cgroup);
             }
+            self.unmount_all();
             if found.pids.is_empty() && fs::remove_dir_all(self.dir()).is_ok() {
                 break;
             }
