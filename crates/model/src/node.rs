@@ -250,6 +250,9 @@ pub fn parse_port_list(list: &str) -> Result<Vec<u16>, String> {
             return Err(format!("{part:?} is an empty range of ports"));
         }
         ports.extend(first..=last);
+        if ports.len() > usize::from(u16::MAX) {
+            return Err("the list names more ports than there are".to_owned());
+        }
     }
     Ok(ports)
 }
@@ -263,7 +266,7 @@ mod tests {
     fn port_lists_read_ranges() {
         assert_eq!(parse_port_list("22, 80-82").unwrap(), vec![22, 80, 81, 82]);
         assert_eq!(parse_port_list("").unwrap(), Vec::<u16>::new());
-        for bad in ["x", "1-", "9-8", "70000"] {
+        for bad in ["x", "1-", "9-8", "70000", "1-65535,1"] {
             assert!(parse_port_list(bad).is_err(), "{bad}");
         }
     }

@@ -1,5 +1,7 @@
 //! The agent's configuration: files in HCL or JSON, then flags, then defaults; what is not understood is refused.
 
+mod check;
+
 use crate::args::AgentArgs;
 use anyhow::{Context, bail};
 use floe_control::{garbage::Thresholds, heartbeat::Timing};
@@ -168,6 +170,7 @@ impl AgentConfig {
         let text = |flag: &Option<String>, file: &str, default: &str| {
             flag.clone().or_else(|| Some(file.to_owned()).filter(|f| !f.is_empty())).unwrap_or_else(|| default.to_owned())
         };
+        let file = ConfigFile { client: ClientBlock { servers: servers(args, &file), ..file.client }, ..file };
         let server = args.dev || args.server || file.server.enabled == Some(true);
         let client = args.dev || args.client || file.client.enabled == Some(true);
         if !server && !client {
@@ -175,9 +178,7 @@ impl AgentConfig {
                 "the agent has nothing to do: give -dev, or enable a part in a configuration file (server {{ enabled = true }}, client {{ enabled = true }})"
             );
         }
-        if file.server.bootstrap_expect.is_some_and(|n| n != 1) {
-            bail!("not supported yet: server.bootstrap_expect other than 1");
-        }
+        check::server(&file.server)?;
         let data_dir = args.data_dir.clone().or_else(|| Some(PathBuf::from(&file.data_dir)).filter(|d| !d.as_os_str().is_empty()));
         if data_dir.is_none() && !args.dev {
             bail!(
@@ -193,6 +194,8 @@ impl AgentConfig {
         }
         let raw_exec = file.client.raw_exec.or_else(|| file.plugin.get("raw_exec").and_then(|p| p.config.enabled)).unwrap_or(args.dev);
         let mode = if args.dev && data_dir.is_none() { Mode::Everything } else { Mode::Leave };
+        check::client(&file.client)?;
+        check::plugins(&file.plugin)?;
         Ok(Self {
             region: text(&None, &file.region, floe_model::ids::DEFAULT_REGION),
             datacenter: text(&args.dc, &file.datacenter, "dc1"),
@@ -209,7 +212,7 @@ impl AgentConfig {
             client,
             mode,
             raw_exec,
-            file: ConfigFile { client: ClientBlock { servers: servers(args, &file), ..file.client }, ..file },
+            file,
         })
     }
 
@@ -307,56 +310,4 @@ fn merge(base: &mut Value, over: Value) {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn load(files: &[(&str, &str)], edit: impl FnOnce(&mut AgentArgs)) -> anyhow::Result<AgentConfig> {
-        let dir = tempfile::tempdir().unwrap();
-        for (name, text) in files {
-            std::fs::write(dir.path().join(name), text).unwrap();
-        }
-        let mut args = AgentArgs::default();
-        if !files.is_empty() {
-            args.config.push(dir.path().to_owned());
-        }
-        edit(&mut args);
-        AgentConfig::load(&args)
-    }
-
-    #[test]
-    fn files_are_merged_in_order_and_flags_win() {
-        let hcl = "data_dir = \"/a\"\nserver { enabled = true }\nclient { enabled = true\n meta { rack = \"1\" } }\nplugin \"raw_exec\" { config { enabled = true } }";
-        let json = r#"{"data_dir": "/b", "client": {"meta": {"zone": "x"}}, "server": {"heartbeat_grace": "3s"}}"#;
-        let c = load(&[("1.hcl", hcl), ("2.json", json)], |a| a.dc = Some("dc9".to_owned())).unwrap();
-        assert_eq!((c.data_dir.as_deref(), c.datacenter.as_str()), (Some(Path::new("/b")), "dc9"));
-        assert_eq!(c.file.client.meta.len(), 2);
-        assert!(c.raw_exec && c.server && c.client && c.mode == Mode::Leave);
-        assert_eq!(c.heartbeat().grace, Nanos::from_secs(3));
-    }
-
-    #[test]
-    fn dev_mode_is_temporary_unless_a_folder_is_given() {
-        assert_eq!(load(&[], |a| a.dev = true).unwrap().mode, Mode::Everything);
-        let kept = load(&[], |a| {
-            a.dev = true;
-            a.data_dir = Some("/x".into());
-        })
-        .unwrap();
-        assert_eq!(kept.mode, Mode::Leave);
-    }
-
-    #[test]
-    fn mistakes_are_named() {
-        let why = |files: &[(&str, &str)]| format!("{:#}", load(files, |_| {}).unwrap_err());
-        assert!(why(&[]).contains("nothing to do"));
-        assert!(why(&[("a.hcl", "server { enabled = true }")]).contains("data_dir is missing"));
-        let base = "data_dir = \"/a\"\nserver { enabled = true }\n";
-        assert!(why(&[("a.hcl", &format!("{base}bind_addr = \"0.0.0.0\""))]).contains("not supported yet: bind address"));
-        assert!(why(&[("a.hcl", &format!("{base}tls {{ http = true }}"))]).contains("not supported yet: tls"));
-        assert!(why(&[("a.hcl", &format!("{base}datacentre = \"x\""))]).contains("did you mean datacenter"));
-        assert!(why(&[("a.hcl", "server {")]).contains("a.hcl"));
-        assert!(why(&[("a.hcl", &format!("{base}client {{ bridge_network_subnet = \"x\" }}"))]).contains("bridge_network_subnet"));
-        assert!(why(&[("a.json", r#"{"server": {"enabled": "yes"}}"#)]).contains("server.enabled"));
-    }
-}
+mod tests;

@@ -1,0 +1,55 @@
+//! What is wrong with a configuration that has the right form.
+
+use super::{ClientBlock, PluginBlock, ServerBlock};
+use anyhow::bail;
+use floe_model::{network, node::parse_port_list};
+use std::{collections::BTreeMap, net::IpAddr};
+
+/// Refuses what the server part cannot do.
+pub(super) fn server(server: &ServerBlock) -> anyhow::Result<()> {
+    if server.bootstrap_expect.is_some_and(|n| n != 1) {
+        bail!("not supported yet: server.bootstrap_expect other than 1");
+    }
+    if server.num_schedulers == Some(0) {
+        bail!("server.num_schedulers is 0: nothing would ever be placed; leave it out for one worker a core");
+    }
+    Ok(())
+}
+
+/// Refuses what the client part cannot do.
+pub(super) fn client(client: &ClientBlock) -> anyhow::Result<()> {
+    if client.servers.len() > 1 {
+        bail!("not supported yet: more than one address in client.servers");
+    }
+    let ip = &client.advertise_ip;
+    if !ip.is_empty() && ip.parse::<IpAddr>().is_err() {
+        bail!("client.advertise_ip {ip:?} is not an IP address");
+    }
+    let list = &client.reserved.reserved_ports;
+    if let Err(why) = parse_port_list(list) {
+        bail!("client.reserved.reserved_ports: {why}");
+    }
+    for (name, value) in [
+        ("cpu_total_compute", client.cpu_total_compute),
+        ("memory_total_mb", client.memory_total_mb),
+        ("disk_total_mb", client.disk_total_mb),
+    ] {
+        if value.is_some_and(|v| v <= 0) {
+            bail!("client.{name} must be more than 0; leave it out for what the machine has");
+        }
+    }
+    let first = client.min_dynamic_port.unwrap_or(network::DEFAULT_MIN_DYNAMIC_PORT);
+    let last = client.max_dynamic_port.unwrap_or(network::DEFAULT_MAX_DYNAMIC_PORT);
+    if first == 0 || first > last {
+        bail!("client.min_dynamic_port {first} and client.max_dynamic_port {last} leave no port: take 1 to 65535, the smaller first");
+    }
+    Ok(())
+}
+
+/// Refuses drivers that there are none of.
+pub(super) fn plugins(plugins: &BTreeMap<String, PluginBlock>) -> anyhow::Result<()> {
+    match plugins.iter().find(|(name, _)| name.as_str() != "raw_exec") {
+        Some((name, _)) => bail!("not supported yet: plugin {name:?}; only raw_exec has settings"),
+        None => Ok(()),
+    }
+}

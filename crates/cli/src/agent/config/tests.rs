@@ -1,0 +1,95 @@
+//! Tests of the agent's configuration.
+
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+fn load(files: &[(&str, &str)], edit: impl FnOnce(&mut AgentArgs)) -> anyhow::Result<AgentConfig> {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    let mut args = AgentArgs::default();
+    if !files.is_empty() {
+        args.config.push(dir.path().to_owned());
+    }
+    edit(&mut args);
+    AgentConfig::load(&args)
+}
+
+#[test]
+fn files_are_merged_in_order_and_flags_win() {
+    let hcl = "data_dir = \"/a\"\nserver { enabled = true }\nclient {\n enabled = true\n meta { rack = \"1\" }\n }\nplugin \"raw_exec\" {\n config { enabled = true }\n }";
+    let json = r#"{"data_dir": "/b", "client": {"meta": {"zone": "x"}}, "server": {"heartbeat_grace": "3s"}}"#;
+    let c = load(&[("1.hcl", hcl), ("2.json", json)], |a| a.dc = Some("dc9".to_owned())).unwrap();
+    assert_eq!((c.data_dir.as_deref(), c.datacenter.as_str()), (Some(Path::new("/b")), "dc9"));
+    assert_eq!(c.file.client.meta.len(), 2);
+    assert!(c.raw_exec && c.server && c.client && c.mode == Mode::Leave);
+    assert_eq!(c.heartbeat().grace, Nanos::from_secs(3));
+}
+
+#[test]
+fn dev_mode_is_temporary_unless_a_folder_is_given() {
+    assert_eq!(load(&[], |a| a.dev = true).unwrap().mode, Mode::Everything);
+    let kept = load(&[], |a| {
+        a.dev = true;
+        a.data_dir = Some("/x".into());
+    })
+    .unwrap();
+    assert_eq!(kept.mode, Mode::Leave);
+}
+
+#[test]
+fn mistakes_are_named() {
+    let why = |files: &[(&str, &str)]| format!("{:#}", load(files, |_| {}).unwrap_err());
+    assert!(why(&[]).contains("nothing to do"));
+    assert!(why(&[("a.hcl", "server { enabled = true }")]).contains("data_dir is missing"));
+    let base = "data_dir = \"/a\"\nserver { enabled = true }\n";
+    assert!(why(&[("a.hcl", &format!("{base}bind_addr = \"0.0.0.0\""))]).contains("not supported yet: bind address"));
+    assert!(why(&[("a.hcl", &format!("{base}tls {{ http = true }}"))]).contains("not supported yet: tls"));
+    assert!(why(&[("a.hcl", &format!("{base}datacentre = \"x\""))]).contains("did you mean datacenter"));
+    assert!(why(&[("a.hcl", "server {")]).contains("a.hcl"));
+    assert!(why(&[("a.hcl", &format!("{base}client {{ bridge_network_subnet = \"x\" }}"))]).contains("bridge_network_subnet"));
+    assert!(why(&[("a.json", r#"{"server": {"enabled": "yes"}}"#)]).contains("server.enabled"));
+}
+
+#[test]
+fn what_the_agent_cannot_do_is_refused() {
+    let why = |client: &str| {
+        let text = format!("data_dir = \"/a\"\nserver {{ enabled = true }}\nclient {{\n{client}\n}}");
+        format!("{:#}", load(&[("a.hcl", &text)], |_| {}).unwrap_err())
+    };
+    assert!(why("advertise_ip = \"here\"").contains("\"here\" is not an IP address"));
+    assert!(why("reserved { reserved_ports = \"22,x\" }").contains("\"x\" is not a port"));
+    assert!(why("memory_total_mb = 0").contains("memory_total_mb must be more than 0"));
+    assert!(why("min_dynamic_port = 32001").contains("leave no port"));
+    assert!(why("servers = [\"a:1\", \"b:1\"]").contains("not supported yet: more than one address"));
+    let top = |text: &str| {
+        let text = format!("data_dir = \"/a\"\nclient {{ enabled = true }}\n{text}");
+        format!("{:#}", load(&[("a.hcl", &text)], |_| {}).unwrap_err())
+    };
+    assert!(top("plugin \"docker\" {}").contains("not supported yet: plugin \"docker\""));
+    assert!(top("server { num_schedulers = 0 }").contains("nothing would ever be placed"));
+    assert!(top("server { bootstrap_expect = 3 }").contains("not supported yet: server.bootstrap_expect"));
+}
+
+#[test]
+fn the_example_has_every_setting_and_its_comments_are_true() {
+    const EXAMPLE: &str = include_str!("../../../../../examples/agent.hcl");
+    for key in keys(&serde_json::to_value(ConfigFile::default()).unwrap()) {
+        assert!(EXAMPLE.lines().any(|l| l.trim_start_matches(['#', ' ']).starts_with(&key)), "examples/agent.hcl does not have {key}");
+    }
+    load(&[("agent.hcl", EXAMPLE)], |_| {}).unwrap();
+    let setting = |l: &str| l.starts_with(|c: char| c.is_ascii_lowercase()) && (l.contains(" = ") || l.ends_with('{')) || l == "}";
+    let whole: Vec<&str> = EXAMPLE.lines().map(|l| l.trim_start_matches(['#', ' '])).filter(|l| setting(l)).collect();
+    let whole = load(&[("agent.hcl", &whole.join("\n").replace("\"the host's name\"", "\"\""))], |_| {}).unwrap();
+    assert_eq!((whole.heartbeat(), whole.keep()), (Timing::default(), Thresholds::default()));
+    assert_eq!((whole.network, whole.raw_exec), (NetworkConfig::default(), false));
+    assert_eq!((whole.http_port, whole.rpc_port), (floe_api::HTTP_PORT, floe_api::RPC_PORT));
+}
+
+/// Every key of a document, however deep.
+fn keys(value: &Value) -> Vec<String> {
+    let Value::Object(map) = value else { return Vec::new() };
+    map.iter().flat_map(|(key, value)| std::iter::once(key.clone()).chain(keys(value))).collect()
+}
