@@ -4,7 +4,14 @@
 //!
 //! It builds floe, runs an agent in a network namespace of its own, and submits RUNS jobs one after the other. Each is one HTTP request;
 //! the clock stops at the moment that the task's supervisor wrote down as the process' start.
-#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
+)]
 
 use floe_api::{ApiClient, types::JobRegisterRequest};
 use floe_model::{Job, Nanos, wire};
@@ -48,7 +55,7 @@ impl Agent {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().to_str().unwrap();
         let config = format!(
-            "server {{ enabled = true }}\nclient {{ enabled = true\n bridge_network_name = \"fbench\"\n netns_dir = \"/run/floe/bench/netns\"\n cgroup_parent = \"floe-bench.slice\"\n cpu_total_compute = 100000 }}\ndata_dir = \"{path}/data\"\n"
+            "server {{ enabled = true }}\nclient {{\n enabled = true\n bridge_network_name = \"fbench\"\n netns_dir = \"/run/floe/bench/netns\"\n cgroup_parent = \"floe-bench.slice\"\n cpu_total_compute = 100000\n}}\ndata_dir = \"{path}/data\"\n"
         );
         fs::write(dir.path().join("agent.hcl"), config).unwrap();
         let floe: PathBuf = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("floe");
@@ -90,7 +97,15 @@ async fn stop(client: &ApiClient, id: &str) {
     client.stop_job(id, true).await.unwrap();
     let mut index = 0;
     loop {
-        let answer = client.get_after::<Vec<floe_api::types::AllocationListStub>>(&format!("/v1/job/{id}/allocations"), &[("all", "true".to_owned())], index, Nanos::from_secs(10)).await.unwrap();
+        let answer = client
+            .get_after::<Vec<floe_api::types::AllocationListStub>>(
+                &format!("/v1/job/{id}/allocations"),
+                &[("all", "true".to_owned())],
+                index,
+                Nanos::from_secs(10),
+            )
+            .await
+            .unwrap();
         if answer.value.iter().all(|a| a.client_status.is_terminal()) {
             return;
         }
@@ -102,7 +117,8 @@ async fn stop(client: &ApiClient, id: &str) {
 fn memory(pid: u32) -> (f64, f64) {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
     let field = |names: &[&str]| {
-        let kib = |n: &&str| text.lines().find_map(|l| l.strip_prefix(*n)?.split_ascii_whitespace().next()?.parse::<f64>().ok()).unwrap_or(0.0);
+        let kib =
+            |n: &&str| text.lines().find_map(|l| l.strip_prefix(*n)?.split_ascii_whitespace().next()?.parse::<f64>().ok()).unwrap_or(0.0);
         names.iter().map(kib).sum::<f64>() / 1024.0
     };
     (field(&["Pss:"]), field(&["Private_Clean:", "Private_Dirty:"]))
@@ -146,7 +162,13 @@ async fn bench(runs: usize, mode: &str) {
         stop(&client, &id).await;
     }
     times.sort_by(f64::total_cmp);
-    println!("submit -> process runs, mode {mode}, {runs} runs: p50 {:.1} ms, p90 {:.1} ms, p99 {:.1} ms, max {:.1} ms", percentile(&times, 50), percentile(&times, 90), percentile(&times, 99), times[runs - 1]);
+    println!(
+        "submit -> process runs, mode {mode}, {runs} runs: p50 {:.1} ms, p90 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
+        percentile(&times, 50),
+        percentile(&times, 90),
+        percentile(&times, 99),
+        times[runs - 1]
+    );
     let many = 20;
     for i in 0..many {
         submit(&client, &format!("m{i}"), mode).await;
@@ -155,7 +177,13 @@ async fn bench(runs: usize, mode: &str) {
     let sums = mine.iter().map(|p| memory(*p)).fold((0.0, 0.0), |s, m| (s.0 + m.0, s.1 + m.1));
     let (with, _) = memory(agent.child.id());
     let n = f64::from(many);
-    println!("per running task ({} supervisors of {many} tasks): {:.2} MiB proportional, {:.2} MiB private; the agent grew by {:.2} MiB a task", mine.len(), sums.0 / n, sums.1 / n, (with - pss) / n);
+    println!(
+        "per running task ({} supervisors of {many} tasks): {:.2} MiB proportional, {:.2} MiB private; the agent grew by {:.2} MiB a task",
+        mine.len(),
+        sums.0 / n,
+        sums.1 / n,
+        (with - pss) / n
+    );
     for i in 0..many {
         stop(&client, &format!("m{i}")).await;
     }
