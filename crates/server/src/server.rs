@@ -114,6 +114,12 @@ impl Server {
         }
     }
 
+    /// Ends the leader's loops and everything that waits for a change; the state can still be read. To be called before the ports are
+    /// closed: a leader that nobody can reach any more must not take that for the silence of its nodes.
+    pub fn begin_stop(&self) {
+        self.inner.stop.cancel();
+    }
+
     /// Stops the server's tasks and the log, which is flushed.
     pub async fn stop(&self) {
         self.inner.stop.cancel();

@@ -142,6 +142,9 @@ impl Agent {
                 client.leave().await;
             }
         }
+        if let Some(server) = &self.server {
+            server.begin_stop();
+        }
         for serving in &self.servings {
             serving.stop().await;
         }

@@ -161,8 +161,10 @@ fn a_second_agent_on_the_same_folder_or_ports_is_refused() {
 fn without_root_the_reason_is_given() {
     world(|world| {
         open_folder(&world.tmp());
-        let binary = world.dir().join("floe");
-        fs::copy(crate::command::FLOE, &binary).unwrap();
+        // The build folder may be closed to others.
+        let binary = world.file("floe", "");
+        let none: Option<&str> = None;
+        mount(Some(crate::command::FLOE), &binary, none, MsFlags::MS_BIND, none).unwrap();
         let nobody = |arguments: &[&str]| {
             let own = ["--reuid", "65534", "--regid", "65534", "--clear-groups", binary.to_str().unwrap()];
             run(world.program("setpriv", &[&own, arguments].concat()))
@@ -195,6 +197,7 @@ fn without_root_the_reason_is_given() {
         eventually("it answers", || server.api().try_get("/v1/status/leader"));
         running.signal(nix::sys::signal::Signal::SIGTERM);
         assert!(running.wait().success());
+        umount(&binary).unwrap();
     });
 }
 
