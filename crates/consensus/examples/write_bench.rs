@@ -1,4 +1,4 @@
-//! Durable writes through Raft, one server, beside the disk's own fdatasync: `cargo run --release --example write_bench -p floe-consensus [folder]`.
+//! Measures durable writes through Raft, one server, beside the disk's own fdatasync. usage: write_bench [folder]
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_precision_loss, reason = "a program for people")]
 
 use floe_consensus::{Config, Consensus, DataFolder, ServerAddress};

@@ -1,4 +1,4 @@
-//! How long parsing takes: `cargo run --release -p floe-jobspec --example measure`.
+//! Measures how long reading a job file takes.
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
 
 use floe_jobspec::{Format, MemoryFiles, ParseInput, parse};
