@@ -174,6 +174,7 @@ impl Route {
             ("allocation", [id]) => read(Route::Allocation(decode(id))),
             ("allocation", [id, "services"]) => read(Route::AllocationServices(decode(id))),
             ("allocation", [id, "stop"]) => write(Route::StopAllocation(decode(id))),
+            ("evaluations", []) if method == Method::Delete => Err(RouteError::NotSupportedYet),
             ("evaluations", []) => read(Route::Evaluations),
             ("evaluation", [id]) => read(Route::Evaluation(decode(id))),
             ("evaluation", [id, "allocations"]) => read(Route::EvaluationAllocations(decode(id))),
@@ -282,6 +283,7 @@ mod tests {
         }
         assert_eq!(get("/v1/job/periodic/force"), Ok(Route::Job("periodic/force".to_owned())));
         assert_eq!(get("/v1/job/a/force"), Ok(Route::Job("a/force".to_owned())));
+        assert_eq!(Route::parse(Method::Delete, "/v1/evaluations"), Err(RouteError::NotSupportedYet));
         assert_eq!(get("/v1/vars"), Err(RouteError::NotSupportedYet));
         assert_eq!(get("/v1/nonsense"), Err(RouteError::NotFound));
         assert_eq!(get("/"), Err(RouteError::NotFound));

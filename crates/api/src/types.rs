@@ -289,7 +289,8 @@ impl From<&Allocation> for AllocationListStub {
 impl From<&Node> for NodeListStub {
     fn from(n: &Node) -> Self {
         NodeListStub {
-            address: n.http_addr.rsplit_once(':').map_or_else(|| n.http_addr.clone(), |(host, _)| host.to_owned()),
+            // The address alone: an IPv6 one stands in brackets only beside a port.
+            address: n.http_addr.rsplit_once(':').map_or(n.http_addr.as_str(), |(host, _)| host).trim_matches(['[', ']']).to_owned(),
             id: n.id.clone(),
             attributes: None,
             datacenter: n.datacenter.clone(),

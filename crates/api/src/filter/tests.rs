@@ -6,7 +6,7 @@ use serde_json::json;
 /// An object with a value of every kind.
 fn object() -> Value {
     json!({
-        "ID": "5f0c1d2e-aaaa", "Name": "web", "Namespace": "default", "Status": "running", "Stop": false, "Priority": 50, "Weight": 1.5,
+        "ID": "5f0c1d2e-aaaa", "Name": "web", "Namespace": "default", "Status": "running", "Type": "service", "Stop": false, "Priority": 50, "Weight": 1.5,
         "SubmitTime": 1_700_000_000_123_456_789_i64, "Big": u64::MAX, "Datacenters": ["dc1", "dc2"], "Ports": [80, 443], "Flags": [true],
         "Tags": ["traefik.enable=true", "a \"b\""], "None": [], "Empty": "", "Nothing": null, "Periodic": true,
         "Meta": {"a": "1", "a.b": "dotted", "a/b": "slashed", "c~d": "tilde", "owner": "team-a"},
@@ -216,6 +216,19 @@ fn mistakes_are_explained_at_their_place() {
         let error = holds(text).expect_err(text);
         assert_eq!((error.position, error.message.as_str()), (*position, *message), "{text}");
     }
+}
+
+/// The page that people read shows nothing that is wrong.
+#[test]
+fn the_documented_expressions_are_read() {
+    let page = include_str!("../../../../docs/reference/lists.md");
+    let shown = page.split("```bexpr\n").nth(1).unwrap().split("```").next().unwrap();
+    assert!(shown.lines().count() > 5);
+    for text in shown.lines() {
+        assert!(holds(text).is_ok(), "{text}: {:?}", holds(text));
+    }
+    let error = Filter::parse("Status = running").unwrap_err().to_string();
+    assert!(page.contains(&error), "{error}");
 }
 
 #[test]

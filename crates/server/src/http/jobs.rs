@@ -94,6 +94,9 @@ pub(crate) fn job_outcome(outcome: Outcome) -> Result<(EvalId, u64), Failure> {
 
 pub(super) fn parse(ctx: &Ctx) -> Result<Reply, Failure> {
     let request = ctx.decode::<JobsParseRequest>()?.value;
+    if request.job_hcl.trim().is_empty() {
+        return Err(Failure::bad("Job spec is empty: JobHCL has no text"));
+    }
     let mut job = floe_jobspec::parse_hcl_text(&request.job_hcl, &request.variables).map_err(Failure::bad)?.job;
     if request.canonicalize {
         canonical::canonicalize(&mut job);

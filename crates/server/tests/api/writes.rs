@@ -124,6 +124,7 @@ async fn jobs_are_parsed_and_validated_without_being_registered() {
     let canonical = world.put("/v1/jobs/parse", &json!({"jobhcl": hcl, "canonicalize": true})).await.ok();
     assert_eq!(canonical["Priority"], 50);
     world.put("/v1/jobs/parse", &json!({"JobHCL": "job {"})).await.fails_with(400, "1");
+    world.put("/v1/jobs/parse", &json!({"JobHCL": " "})).await.fails_with(400, "Job spec is empty");
     let valid = world.put("/v1/validate/job", &json!({"Job": canonical})).await.ok();
     assert_eq!((&valid["DriverConfigValidated"], &valid["ValidationErrors"], &valid["Error"]), (&json!(true), &json!([]), &json!("")));
     let mut wrong = web();
