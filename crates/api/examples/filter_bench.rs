@@ -39,4 +39,15 @@ fn main() {
         selection.finish().unwrap();
         println!("{text}: {kept} rows in {:?}, of that {parsed:?} to parse", began.elapsed());
     }
+    worst();
+}
+
+/// The most expensive pattern on a text that it is hardest for, until the steps are used up.
+fn worst() {
+    let filter = Filter::parse("T matches `(?:[01]*1){220}x`").unwrap();
+    let row = serde_json::json!({"T": "0110100".repeat(100)});
+    let began = Instant::now();
+    let mut selection = filter.selection();
+    let rows = (0..).take_while(|_| selection.keeps(&row).is_ok()).count();
+    println!("the most expensive filter gives up after {rows} rows of 700 bytes and {:?}", began.elapsed());
 }

@@ -3,6 +3,7 @@
 use super::{
     BYTES_PER_STEP, MAX_STEPS, Problem,
     expression::{Base, Expression, Literal, Names, Quantifier, Selector, Test},
+    pattern::Pattern,
 };
 use crate::query::parse_bool;
 use serde_json::{Number, Value};
@@ -88,8 +89,8 @@ impl<'v> Evaluation<'_, 'v> {
             (Test::IsEmpty, Found::Value(Value::String(s))) => Ok(s.is_empty()),
             (Test::IsEmpty, Found::Key(s)) => Ok(s.is_empty()),
             (Test::IsEmpty, found) => Err(self.misfit(selector, found, "it is never empty")),
-            (Test::Matches(pattern), Found::Value(Value::String(s))) => Ok(pattern.is_match(s)),
-            (Test::Matches(pattern), Found::Key(s)) => Ok(pattern.is_match(s)),
+            (Test::Matches(pattern), Found::Value(Value::String(s))) => self.matches(selector, pattern, s),
+            (Test::Matches(pattern), Found::Key(s)) => self.matches(selector, pattern, s),
             (Test::Matches(_), found) => Err(self.misfit(selector, found, "matches wants a text")),
         }
     }
@@ -124,6 +125,11 @@ impl<'v> Evaluation<'_, 'v> {
             }
             found => Err(self.misfit(selector, found, "contains and in want a list, an object or a text")),
         }
+    }
+
+    fn matches(&mut self, selector: &Selector, pattern: &Pattern, text: &str) -> Result<bool, Problem> {
+        self.spend(pattern.steps(text), selector)?;
+        Ok(pattern.is_match(text))
     }
 
     fn find(&self, selector: &Selector) -> Found<'v> {

@@ -1,6 +1,6 @@
 //! The parsed form of a filter.
 
-use regex::Regex;
+use super::pattern::Pattern;
 
 /// A boolean expression. Chains of `and` and `or` are one list, so that only parentheses and bodies nest.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub(super) enum Test {
     Equals(Literal),
     Contains(Literal),
     IsEmpty,
-    Matches(Regex),
+    Matches(Pattern),
 }
 
 /// A value of the expression: what it means depends on what it is compared with.

@@ -1,11 +1,11 @@
 //! Text to expression, by recursive descent.
 
 use super::{
-    MAX_DEPTH, MAX_LENGTH, MAX_PATTERN_BYTES, MAX_PATTERNS, MAX_TERMS, Problem,
+    MAX_DEPTH, MAX_LENGTH, MAX_PATTERNS, MAX_TERMS, Problem,
     expression::{Base, Expression, Literal, Names, Quantifier, Selector, Test},
     lex::{Kind, Token, tokens},
+    pattern::Pattern,
 };
-use regex::{Regex, RegexBuilder};
 
 /// Words that stand between operands and are therefore no bare values.
 const RESERVED: &[&str] = &["and", "or", "not", "in"];
@@ -191,22 +191,13 @@ impl Parser<'_> {
         }
     }
 
-    fn pattern(&mut self) -> Result<Regex, Problem> {
+    fn pattern(&mut self) -> Result<Pattern, Problem> {
         let Literal { text, at } = self.value()?;
         self.patterns += 1;
         if self.patterns > MAX_PATTERNS {
             return Err(Problem::new(at, format!("more than {MAX_PATTERNS} patterns")));
         }
-        let built = RegexBuilder::new(&text).size_limit(MAX_PATTERN_BYTES).dfa_size_limit(MAX_PATTERN_BYTES).build();
-        built.map_err(|error| match error {
-            regex::Error::CompiledTooBig(limit) => Problem::new(at, format!("the pattern needs more than {limit} bytes")),
-            // Its last line has the reason; those before draw the pattern once more.
-            other => {
-                let story = other.to_string();
-                let reason = story.lines().last().unwrap_or(&story).trim().trim_start_matches("error: ").to_owned();
-                Problem::new(at, format!("invalid pattern: {reason}"))
-            }
-        })
+        Pattern::compile(&text).map_err(|message| Problem::new(at, message))
     }
 
     fn selector(&mut self) -> Result<Selector, Problem> {

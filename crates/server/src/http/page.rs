@@ -10,6 +10,7 @@ use floe_state::{State, Table};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Serialize;
 use std::sync::Arc;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// The most rows of a page.
 pub(crate) const MAX_PER_PAGE: u64 = 10_000;
@@ -143,6 +144,15 @@ fn parse_token(order: Order, token: &str) -> Result<(u64, String, String), Failu
     }
 }
 
+/// Does what may take up to half a second without holding up the other requests of this thread.
+fn aside<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        // There is no other thread that could take over.
+        RuntimeFlavor::CurrentThread => work(),
+        _ => tokio::task::block_in_place(work),
+    }
+}
+
 impl Ctx {
     /// A list: the `rows` of the state, each as `show` makes it. It last changed when one of `tables` did: a row that goes away leaves
     /// no other trace.
@@ -156,7 +166,8 @@ impl Ctx {
         let page = Page::parse(&self.query, order)?;
         let (state, meta) = self.state_after(|state| tables.iter().map(|t| state.table_index(*t)).max().unwrap_or(0)).await?;
         let rows = rows(&state).map_err(|failure| failure.with_meta(meta))?;
-        let (rows, next) = page.cut(rows, |row| show(&state, row))?;
+        let cut = || page.cut(rows, |row| show(&state, row));
+        let (rows, next) = if page.filter.is_some() { aside(cut)? } else { cut()? };
         Ok(Reply::read(&rows, meta)?.with_next_token(next))
     }
 

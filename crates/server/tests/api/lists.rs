@@ -26,7 +26,7 @@ const LISTS: &[(&str, &str, usize, &str, usize)] = &[
     ("/v1/service/www?namespace=*", "ID", 2, "Port == 8080", 2),
 ];
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_list_is_filtered() {
     let world = World::full().await;
     // Evaluations of deployments that ended and the like come later; the lists must hold still.
