@@ -205,6 +205,28 @@ fn a_node_that_goes_down_takes_its_services_and_wakes_the_scheduler() {
 }
 
 #[test]
+fn what_a_node_was_told_to_stop_is_lost_when_the_node_is() {
+    let stop = |id: &str| {
+        let stop = Stop { id: id.into(), description: "not needed".to_owned(), ..Stop::default() };
+        Command::Plan(Box::new(Plan { stops: vec![stop], ..Plan::default() }))
+    };
+    let status = |m: &Machine, id: &str| m.state.alloc(&id.into()).unwrap().client_status;
+    let mut m = Machine::with_node();
+    let j = job("a", JobType::Service);
+    m.register(j.clone());
+    m.place(vec![alloc("early", &j, 0), alloc("late", &j, 1)], &j);
+    m.run(Command::DeregisterJob { key: key("a"), purge: true });
+    m.run(stop("early"));
+    assert_eq!(status(&m, "early"), AllocClientStatus::Pending, "its node will say how it ended");
+    let down = NodeStatusUpdate { id: NODE.into(), status: NodeStatus::Down, message: String::new() };
+    m.run(Command::UpdateNodeStatus { updates: vec![down] });
+    assert_eq!(status(&m, "early"), AllocClientStatus::Lost);
+    // A plan that was made before the node was silent.
+    m.run(stop("late"));
+    assert_eq!(status(&m, "late"), AllocClientStatus::Lost);
+}
+
+#[test]
 fn a_node_that_registers_again_keeps_what_the_servers_decided() {
     let mut m = Machine::with_node();
     let mut again = node(NODE);

@@ -2,7 +2,7 @@
 
 use super::writer::Writer;
 use crate::command::{NodeStatusUpdate, Outcome, Refusal};
-use floe_model::{EvalId, EvalTrigger, Job, JobKey, JobType, Node, NodeId, NodeStatus, node::NodeEvent};
+use floe_model::{AllocClientStatus, Allocation, EvalId, EvalTrigger, Job, JobKey, JobType, Node, NodeId, NodeStatus, node::NodeEvent};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Nanoseconds in a second, for the one field that counts seconds.
@@ -56,6 +56,7 @@ impl Writer<'_> {
             self.put_node(node);
             if update.status == NodeStatus::Down {
                 self.remove_services_of_node(&id);
+                self.lose_stopped(&id);
             }
             evals.extend(self.eval_node(&id));
         }
@@ -75,6 +76,16 @@ impl Writer<'_> {
             self.remove_node(id);
         }
         Ok(Outcome::Evals(evals))
+    }
+
+    /// Nobody will say how the allocations ended that the node was told to stop, and no evaluation looks at them again.
+    fn lose_stopped(&mut self, id: &NodeId) {
+        let left = |a: &&Arc<Allocation>| a.is_server_terminal() && !a.client_status.is_terminal();
+        let stopped: Vec<Arc<Allocation>> = self.state.allocs_of_node(id).filter(left).cloned().collect();
+        for alloc in stopped {
+            self.put_alloc(Allocation { client_status: AllocClientStatus::Lost, ..(*alloc).clone() });
+            self.refresh_job_status(&JobKey { namespace: alloc.namespace.clone(), id: alloc.job_id.clone() });
+        }
     }
 
     /// An evaluation for each job that has something on the node, and for each system job, which may want something there.

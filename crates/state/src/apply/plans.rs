@@ -6,7 +6,7 @@ use crate::{
     fit,
     plan::{Plan, Stop},
 };
-use floe_model::{AllocDesiredStatus, AllocId, Allocation, Job, JobKey, NodeId, deployment::DeploymentStatus};
+use floe_model::{AllocClientStatus, AllocDesiredStatus, AllocId, Allocation, Job, JobKey, NodeId, NodeStatus, deployment::DeploymentStatus};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -80,6 +80,9 @@ impl Writer<'_> {
         alloc.alloc_modify_index = self.index;
         if let Some(status) = stop.client_status {
             alloc.client_status = status;
+        } else if !alloc.client_status.is_terminal() && self.state.node(&alloc.node_id).is_none_or(|n| n.status == NodeStatus::Down) {
+            // The plan is older than the node's silence.
+            alloc.client_status = AllocClientStatus::Lost;
         }
         if !stop.followup_eval_id.is_empty() {
             alloc.followup_eval_id = stop.followup_eval_id.clone();
