@@ -1,4 +1,4 @@
-//! How long a filter takes over 10,000 allocations: `cargo run --release --example filter_bench -p floe-api`.
+//! Measures how long a filter takes over 10,000 allocations.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program for people")]
 
 use floe_api::{Filter, types::AllocationListStub};

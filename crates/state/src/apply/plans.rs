@@ -6,7 +6,9 @@ use crate::{
     fit,
     plan::{Plan, Stop},
 };
-use floe_model::{AllocClientStatus, AllocDesiredStatus, AllocId, Allocation, Job, JobKey, NodeId, NodeStatus, deployment::DeploymentStatus};
+use floe_model::{
+    AllocClientStatus, AllocDesiredStatus, AllocId, Allocation, Job, JobKey, NodeId, NodeStatus, deployment::DeploymentStatus,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
