@@ -20,7 +20,7 @@ pub(crate) fn normalise(raw: Vec<OsString>) -> Vec<OsString> {
     let mut words = raw.into_iter();
     out.extend(words.next());
     let mut command_seen = false;
-    while let Some(word) = words.next() {
+    for word in words.by_ref() {
         if word == "--" {
             out.push(word);
             break;

@@ -1,3 +1,4 @@
+//! Expressions with their results, mistakes with their places, and every bound at the limit and one past it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 use super::*;
 use proptest::prelude::*;
