@@ -93,7 +93,7 @@ impl Keeper {
             match action {
                 Action::Run(alloc) => self.start(alloc),
                 Action::Update(alloc) => self.update(alloc).await,
-                Action::Stop(alloc, reason) => self.stop(alloc, reason).await,
+                Action::Stop(alloc, reason) => self.stop(alloc, reason),
                 Action::SayGone(alloc) => self.say_gone(&alloc),
                 Action::Forget(id) => self.forget(id),
             }
@@ -124,11 +124,19 @@ impl Keeper {
         let _ = entry.runner.events.send(Event::Updated(alloc)).await;
     }
 
-    async fn stop(&self, alloc: Arc<Allocation>, reason: String) {
+    /// It is written down first that the allocation is not wanted: an agent that dies now must not take its end for a failure, nor start
+    /// it again.
+    fn stop(&self, alloc: Arc<Allocation>, reason: String) {
         let Some(entry) = self.registry.get(&alloc.id) else { return };
         tracing::info!(alloc = %alloc.id, %reason, "allocation is to stop");
-        self.registry.insert(Entry { alloc, runner: entry.runner.clone() });
-        entry.runner.stop(reason).await;
+        self.registry.insert(Entry { alloc: alloc.clone(), runner: entry.runner.clone() });
+        let db = self.shared.db.clone();
+        tokio::spawn(async move {
+            if let Err(error) = db.write(vec![Change::Allocation(alloc)]).await {
+                tracing::warn!(%error, "a stop was not written down");
+            }
+            entry.runner.stop(reason).await;
+        });
     }
 
     /// The servers wait for the end of something that this node does not have (its database was lost): it is over.

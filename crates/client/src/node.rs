@@ -86,6 +86,13 @@ struct Memory {
     statuses: BTreeMap<AllocId, floe_model::alloc::AllocUpdate>,
 }
 
+impl Memory {
+    /// Nothing of the allocation runs any more, and its end was written down.
+    fn is_over(&self, alloc: &Allocation) -> bool {
+        self.statuses.get(&alloc.id).is_some_and(|s| s.client_status.is_terminal()) || alloc.client_status.is_terminal()
+    }
+}
+
 fn remember(state: &LocalState) -> Result<Memory, LocalError> {
     let identity = match state.identity()? {
         Some(identity) => identity,
@@ -227,14 +234,23 @@ pub fn end_leftovers(data: &std::path::Path) -> Result<usize, String> {
 
 /// Ends what shims run of allocations that the database does not know: their agent died before it could remember them.
 async fn reap(paths: &NodePaths, memory: &Memory) {
-    let known: BTreeSet<String> =
-        memory.allocs.iter().flat_map(|a| runner::task_names(a).into_iter().map(|t| shim_id(&a.id, &t))).collect();
+    // Of what is over only records are left.
+    let known: BTreeSet<String> = memory
+        .allocs
+        .iter()
+        .filter(|a| !memory.is_over(a))
+        .flat_map(|a| runner::task_names(a).into_iter().map(|t| shim_id(&a.id, &t)))
+        .collect();
     let root = paths.shims().to_owned();
     let reaped = tokio::task::spawn_blocking(move || floe_runtime::reap_leftovers(&root, &known)).await;
     match reaped {
         Ok(Ok(left)) => {
             for id in &left.destroyed {
-                tracing::warn!(task = %id, "ended a task that nobody remembers");
+                if memory.allocs.iter().any(|a| id.starts_with(a.id.as_str())) {
+                    tracing::debug!(task = %id, "removed the records of a task that is over");
+                } else {
+                    tracing::warn!(task = %id, "ended a task that nobody remembers");
+                }
             }
             for (id, error) in &left.failed {
                 tracing::error!(task = %id, %error, "a task that nobody remembers was not ended");
@@ -247,8 +263,8 @@ async fn reap(paths: &NodePaths, memory: &Memory) {
 
 /// The network, why there is none, and which allocations lost theirs.
 async fn open_network(config: &ClientConfig, memory: &Memory) -> (Option<Network>, Option<String>, BTreeSet<String>) {
-    let live = |id: &AllocId| !memory.statuses.get(id).is_some_and(|s| s.client_status.is_terminal());
-    let known: Vec<Attachment> = memory.networks.iter().filter(|(id, _)| live(id)).map(|(_, a)| a.clone()).collect();
+    let live: BTreeSet<&AllocId> = memory.allocs.iter().filter(|a| !memory.is_over(a)).map(|a| &a.id).collect();
+    let known: Vec<Attachment> = memory.networks.iter().filter(|(id, _)| live.contains(id)).map(|(_, a)| a.clone()).collect();
     match Network::open(config.network.clone(), &known).await {
         Ok((network, report)) => {
             for warning in &report.warnings {
@@ -269,8 +285,8 @@ async fn open_network(config: &ClientConfig, memory: &Memory) -> (Option<Network
 async fn resume_all(shared: &Arc<Shared>, registry: &Registry, mut memory: Memory, broken: &BTreeSet<String>) {
     for alloc in std::mem::take(&mut memory.allocs) {
         let alloc = Arc::new(alloc);
+        let over = memory.is_over(&alloc);
         let saved = memory.statuses.remove(&alloc.id);
-        let over = saved.as_ref().is_some_and(|s| s.client_status.is_terminal()) || alloc.client_status.is_terminal();
         let runner = if over {
             // The agent may have died before the servers heard of the end. They ignore what they know.
             if let Some(saved) = saved {
@@ -297,6 +313,7 @@ async fn resume(
 ) -> RunnerHandle {
     let (paths, owner) = (shared.paths.clone(), alloc.clone());
     let attached = tokio::task::spawn_blocking(move || find_tasks(&paths, &owner, &handles, lost_network)).await.unwrap_or_default();
+    let attachment = if lost_network { reconnect(shared, alloc).await } else { attachment };
     let mut found = Found { recovered: BTreeMap::new(), running: BTreeMap::new(), attachment, saved };
     for (task, attached) in attached {
         let recovered = match attached {
@@ -311,6 +328,18 @@ async fn resume(
         found.recovered.insert(task, recovered);
     }
     Runner::resume(shared.clone(), alloc.clone(), found)
+}
+
+/// A network in the place of one that is gone, for the tasks' next start; none when nobody wants them any more.
+async fn reconnect(shared: &Arc<Shared>, alloc: &Arc<Allocation>) -> Option<Attachment> {
+    if alloc.is_server_terminal() {
+        return None;
+    }
+    tracing::warn!(alloc = %alloc.id, "the network of the allocation was gone; its tasks start anew");
+    runner::reconnect(shared, alloc).await.unwrap_or_else(|error| {
+        tracing::error!(alloc = %alloc.id, %error, "the network of the allocation was not made again");
+        None
+    })
 }
 
 /// What became of the tasks of an allocation. Without its network a task is of no use: it is ended, and its restart policy decides.

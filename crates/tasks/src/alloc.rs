@@ -133,15 +133,19 @@ impl AllocMachine {
         let mut machine = AllocMachine::new(alloc, now);
         let mut steps = Vec::new();
         let Some((job, group)) = job_and_group(alloc) else { return (machine, steps) };
+        let unwanted = alloc.is_server_terminal().then_some(alloc.desired_description.as_str());
         for task in &group.tasks {
             let what = recovered.remove(&task.name).unwrap_or(Recovered::NotStarted);
             let state = saved.get(&task.name).cloned().unwrap_or_default();
-            let (found, task_steps) = TaskMachine::recover(task, job.job_type, state, what, now, jitter);
+            let (found, task_steps) = TaskMachine::recover(task, job.job_type, state, what, unwanted, (now, jitter));
             machine.tasks.insert(task.name.clone(), found);
             steps.extend(task_steps.into_iter().map(|s| lift(&task.name, s)));
         }
         if machine.tasks.values().any(|t| t.may_have_process() || t.is_dead() || t.state().restarts > 0) {
             machine.phase = Phase::Running;
+            if unwanted.is_some() {
+                machine.phase = Phase::Stopping;
+            }
             // A task that was never started although its siblings were: the agent died in between.
             for (name, task) in &mut machine.tasks {
                 steps.extend(task.begin().into_iter().map(|s| lift(name, s)));

@@ -17,7 +17,10 @@ use crate::{
     events,
     restart::{Tracker, Verdict},
 };
-use floe_model::{JobType, Nanos, Task, TaskState, Timestamp, alloc::TaskPhase};
+use floe_model::{
+    JobType, Nanos, Task, TaskState, Timestamp,
+    alloc::{TaskPhase, event},
+};
 
 /// How a task ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,47 +102,77 @@ impl TaskMachine {
         }
     }
 
-    /// A task that was known before the agent started: `saved` is what was reported last. The restart count starts over.
+    /// A task that was known before the agent started: `saved` is what was reported last. The restart count starts over. `unwanted` says
+    /// why the servers want it stopped, when they do: then its end is what they asked for, and it is not started again.
     pub fn recover(
         task: &Task,
         job_type: JobType,
         saved: TaskState,
         recovered: Recovered,
-        now: Timestamp,
-        jitter: u16,
+        unwanted: Option<&str>,
+        (now, jitter): (Timestamp, u16),
     ) -> (Self, Vec<TaskStep>) {
         let mut machine = TaskMachine { state: saved, ..TaskMachine::new(task, job_type, now) };
         if machine.state.state == TaskPhase::Dead {
             machine.phase = Phase::Dead;
             return (machine, Vec::new());
         }
+        let waits_until = machine.restart_at(&recovered);
+        if let Some(until) = waits_until {
+            machine.phase = Phase::Backoff { until };
+        } else if recovered != Recovered::NotStarted {
+            machine.phase = Phase::Running;
+        }
+        if recovered == Recovered::Running {
+            machine.has_started(now);
+        }
+        let stop = unwanted.map(|why| machine.stop(why, now)).unwrap_or_default();
         let steps = match recovered {
-            Recovered::Running => {
-                machine.phase = Phase::Running;
-                machine.state.state = TaskPhase::Running;
-                if machine.state.started_at.is_never() {
-                    machine.state.started_at = now;
-                    machine.state.push_event(events::started(now));
-                }
-                Vec::new()
-            }
+            _ if waits_until.is_some() => machine.tick(now),
+            Recovered::Running => stop,
             Recovered::Exited(exit) => {
-                machine.phase = Phase::Running;
-                if machine.state.started_at.is_never() {
-                    // The agent died between its start and the news of it.
-                    machine.state.started_at = exit.at;
-                    machine.state.push_event(events::started(exit.at));
-                }
+                machine.has_started(exit.at);
                 machine.exited(&exit, now, jitter)
             }
             Recovered::Lost(reason) => {
-                machine.phase = Phase::Running;
                 machine.state.push_event(events::restore_failed(now, &reason));
-                machine.judge(false, now, jitter)
+                machine.gone(now, jitter)
             }
             Recovered::NotStarted => Vec::new(),
         };
         (machine, steps)
+    }
+
+    /// Until when the task waited for its next start when it was saved: nothing of it ran then, and what was found is its last life, which
+    /// was judged already.
+    fn restart_at(&self, recovered: &Recovered) -> Option<Timestamp> {
+        let last = self.state.events.last().filter(|e| e.event_type == event::RESTARTING)?;
+        let until = Timestamp(last.time).plus(Nanos(last.start_delay));
+        match recovered {
+            Recovered::Running | Recovered::NotStarted => None,
+            Recovered::Lost(_) => Some(until),
+            Recovered::Exited(exit) => (exit.at.0 <= last.time).then_some(until),
+        }
+    }
+
+    /// Notes a start that was not saved: the agent died between it and the news of it.
+    fn has_started(&mut self, at: Timestamp) {
+        self.state.state = TaskPhase::Running;
+        let last = self.state.events.iter().rev().find(|e| [event::STARTED, event::RESTARTING].contains(&e.event_type.as_str()));
+        if last.map_or(self.state.started_at.is_never(), |e| e.event_type == event::RESTARTING) {
+            self.state.started_at = at;
+            self.state.push_event(events::started(at));
+        }
+    }
+
+    /// It ended, and nobody knows how.
+    fn gone(&mut self, now: Timestamp, jitter: u16) -> Vec<TaskStep> {
+        if matches!(self.phase, Phase::Stopping { .. }) {
+            self.state.push_event(events::killed(now));
+            self.end(now);
+            return Vec::new();
+        }
+        self.judge(false, now, jitter)
     }
 
     /// Where the task stands, as it is reported.

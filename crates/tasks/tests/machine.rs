@@ -191,6 +191,52 @@ fn after_the_agents_death_what_runs_runs_on_and_what_ended_is_judged() {
 }
 
 #[test]
+fn what_the_servers_want_stopped_is_not_judged_after_the_agents_death() {
+    let mut a = alloc(&["one", "two", "three"], JobType::Service, 5);
+    let mut m = AllocMachine::new(&a, at(0));
+    m.handle(Input::Prepared, at(0), 0);
+    for t in ["one", "two", "three"] {
+        m.handle(started(t, 0), at(0), 0);
+    }
+    let saved = m.task_states();
+    a.desired_status = floe_model::AllocDesiredStatus::Stop;
+    let recovered = BTreeMap::from([
+        ("one".to_owned(), Recovered::Running),
+        ("two".to_owned(), Recovered::Exited(exit(1, 5))),
+        ("three".to_owned(), Recovered::Lost("its supervisor was killed".to_owned())),
+    ]);
+    let (mut m, steps) = AllocMachine::recover(&a, &saved, recovered, at(9), 0);
+    assert_eq!(steps.first(), Some(&Step::Signal("one".to_owned())), "{steps:?}");
+    assert!(!steps.iter().any(|s| matches!(s, Step::Start(_))), "{steps:?}");
+    let steps = m.handle(Input::Exited { task: "one".to_owned(), exit: exit(1, 10) }, at(10), 0);
+    assert!(steps.contains(&Step::CleanUp), "{steps:?}");
+    assert_eq!(m.status().0, AllocClientStatus::Complete);
+}
+
+#[test]
+fn a_wait_for_a_restart_goes_on_after_the_agents_death() {
+    let a = alloc(&["t"], JobType::Service, 5);
+    let mut m = AllocMachine::new(&a, at(0));
+    m.handle(Input::Prepared, at(0), 0);
+    m.handle(started("t", 0), at(0), 0);
+    m.handle(Input::Exited { task: "t".to_owned(), exit: exit(1, 5) }, at(5), 0);
+    let saved = m.task_states();
+    let restarts = saved["t"].restarts;
+    for found in [Recovered::Exited(exit(1, 5)), Recovered::Lost("the machine was restarted".to_owned())] {
+        let (m, steps) = AllocMachine::recover(&a, &saved, BTreeMap::from([("t".to_owned(), found)]), at(6), 0);
+        assert!(matches!(steps.as_slice(), [Step::WakeAt(_)]), "{steps:?}");
+        assert_eq!((m.task_states()["t"].events.len(), m.task_states()["t"].restarts), (saved["t"].events.len(), restarts));
+    }
+    // It did start again, and the agent died before it could say so.
+    for found in [Recovered::Exited(exit(1, 50)), Recovered::Running] {
+        let judged = found != Recovered::Running;
+        let (m, _) = AllocMachine::recover(&a, &saved, BTreeMap::from([("t".to_owned(), found)]), at(60), 0);
+        let count = |kind: &str| m.task_states()["t"].events.iter().filter(|e| e.event_type == kind).count();
+        assert_eq!((count("Started"), count("Terminated")), (2, 1 + usize::from(judged)));
+    }
+}
+
+#[test]
 fn what_was_received_but_never_prepared_is_prepared_after_the_agents_death() {
     let a = alloc(&["t"], JobType::Service, 2);
     let (m, steps) = AllocMachine::recover(&a, &BTreeMap::new(), BTreeMap::new(), at(9), 0);

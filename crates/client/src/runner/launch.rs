@@ -13,7 +13,7 @@ use tokio::io::{Interest, unix::AsyncFd};
 
 /// What a launch came to.
 enum Launched {
-    Running(TaskHandle, TaskProcess),
+    Running(TaskHandle, Arc<TaskProcess>),
     /// It ran from this moment on and has ended already.
     Ended(Timestamp, Exit),
 }
@@ -41,7 +41,7 @@ impl Runner {
                 Ok(Launched::Running(handle, process)) => {
                     shared.db.write_soon(vec![Change::Handle(id, task.clone(), handle)]);
                     let at = process.started().and_then(|s| i64::try_from(s.started_at_ns).ok()).map_or_else(clock::now, Timestamp);
-                    send(&events, Event::Started(task, Arc::new(process), at)).await;
+                    send(&events, Event::Started(task, process, at)).await;
                 }
                 Ok(Launched::Ended(at, exit)) => send(&events, Event::Ran(task, at, exit)).await,
                 Err(error) => send(&events, Event::StartFailed { task, error: error.words, fatal: error.fatal }).await,
@@ -51,12 +51,16 @@ impl Runner {
 }
 
 fn launch(shared: &super::Shared, alloc: &Allocation, task: &str, netns: Option<PathBuf>) -> Result<Launched, LaunchError> {
+    if netns.is_none() && super::prepare::has_own_network(alloc) {
+        // Never in the host's instead.
+        return Err(LaunchError { words: "the allocation lost its network".to_owned(), fatal: true });
+    }
     let spec = spec::build(shared, alloc, task, netns).map_err(|words| LaunchError { words, fatal: true })?;
     let dir = shared.paths.shim(&alloc.id, task);
     let handle = floe_runtime::spawn(&spec, &dir, &shared.config.exe)
         .map_err(|error| LaunchError { fatal: matches!(error, SpawnError::Spec(_) | SpawnError::Task(_)), words: words(&error) })?;
     match floe_runtime::reattach(&handle) {
-        Ok(Attached::Running(process)) => Ok(Launched::Running(handle, process)),
+        Ok(Attached::Running(process)) => Ok(Launched::Running(handle, Arc::new(process))),
         Ok(Attached::Exited(status)) => Ok(ended(exit_of(&status))),
         Ok(Attached::Lost { reason }) => Ok(ended(lost(reason))),
         Err(error) => Err(LaunchError { words: words(&error), fatal: false }),

@@ -21,6 +21,7 @@ use floe_runtime::{Signal, TaskProcess};
 use floe_tasks::{AllocMachine, Exit, Input, Recovered, Step};
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
 /// How many events may wait for a runner; at the bound the sender waits.
 const WAITING: usize = 64;
@@ -77,6 +78,10 @@ pub(crate) struct Runner {
     ended: watch::Sender<bool>,
     /// Others whose ports or data this one waits for.
     waits_for: Vec<watch::Receiver<bool>>,
+    /// While a preparation is under way: ends its wait for others.
+    preparing: Option<CancellationToken>,
+    /// The clean-up waits for the end of the preparation, or what that makes would stay.
+    clean_up_due: bool,
 }
 
 /// A task that was found again after the agent started.
@@ -103,6 +108,8 @@ impl Runner {
             inbox,
             ended,
             waits_for: Vec::new(),
+            preparing: None,
+            clean_up_due: false,
         };
         (runner, handle)
     }
@@ -163,12 +170,17 @@ impl Runner {
                 self.tell(Input::Updated(Box::new((*alloc).clone())));
                 self.report();
             }
-            Event::Stop(reason) => self.tell(Input::Stop { reason }),
+            Event::Stop(reason) => {
+                if let Some(preparing) = &self.preparing {
+                    preparing.cancel();
+                }
+                self.tell(Input::Stop { reason });
+            }
             Event::Prepared(attachment) => {
                 self.attachment = attachment;
-                self.tell(Input::Prepared);
+                self.prepared(Input::Prepared);
             }
-            Event::PrepareFailed(error) => self.tell(Input::PrepareFailed(error)),
+            Event::PrepareFailed(error) => self.prepared(Input::PrepareFailed(error)),
             Event::Started(task, process, at) => {
                 self.watch(task.clone(), process);
                 self.tell(Input::Started { task, at });
@@ -186,6 +198,15 @@ impl Runner {
         }
     }
 
+    /// The preparation came to its end.
+    fn prepared(&mut self, how: Input) {
+        self.preparing = None;
+        self.tell(how);
+        if std::mem::take(&mut self.clean_up_due) {
+            self.clean_up();
+        }
+    }
+
     fn tell(&mut self, input: Input) {
         let steps = self.machine.handle(input, clock::now(), jitter());
         self.act(steps);
@@ -197,6 +218,7 @@ impl Runner {
                 Step::Start(task) => self.launch(task),
                 Step::Signal(task) => self.signal(&task),
                 Step::Kill(task) => self.kill(&task),
+                Step::CleanUp if self.preparing.is_some() => self.clean_up_due = true,
                 Step::CleanUp => self.clean_up(),
                 Step::Report => self.report(),
                 Step::WakeAt(moment) => self.wake = Some(self.wake.map_or(moment, |w| w.min(moment))),
@@ -319,6 +341,7 @@ pub(crate) fn attachment_id(id: &AllocId) -> &str {
     id.as_str()
 }
 
+pub(crate) use prepare::reconnect;
 pub(crate) use spec::default_kill_signal;
 
 impl Runner {

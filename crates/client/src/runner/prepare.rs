@@ -13,24 +13,45 @@ use std::{
     path::Path,
     sync::Arc,
 };
+use tokio_util::sync::CancellationToken;
 
 impl Runner {
     /// Prepares beside the runner, and says what came of it.
     pub(super) fn prepare(&mut self) {
         let (shared, alloc, events) = (self.shared.clone(), self.alloc.clone(), self.events.clone());
         let waits_for = std::mem::take(&mut self.waits_for);
+        let stopped = CancellationToken::new();
+        self.preparing = Some(stopped.clone());
         tokio::spawn(async move {
-            for mut ended in waits_for {
-                // A sender that is gone has ended too.
-                let _ = ended.wait_for(|e| *e).await;
-            }
-            let event = match prepare(&shared, &alloc).await {
-                Ok(attachment) => Event::Prepared(attachment),
-                Err(error) => Event::PrepareFailed(error),
+            let others = async {
+                for mut ended in waits_for {
+                    // A sender that is gone has ended too.
+                    let _ = ended.wait_for(|e| *e).await;
+                }
             };
-            send(&events, event).await;
+            let result = match stopped.run_until_cancelled(others).await {
+                Some(()) => prepare(&shared, &alloc).await,
+                None => Err("it was stopped before its turn came".to_owned()),
+            };
+            send(&events, result.map_or_else(Event::PrepareFailed, Event::Prepared)).await;
         });
     }
+}
+
+/// Makes the network of an allocation anew, which the machine lost while no agent ran.
+pub(crate) async fn reconnect(shared: &Arc<Shared>, alloc: &Arc<Allocation>) -> Result<Option<Attachment>, String> {
+    let attachment = attach(shared, alloc).await?;
+    if let Some(attachment) = &attachment {
+        let change = Change::Network(alloc.id.clone(), attachment.clone());
+        shared.db.write(vec![change]).await.map_err(|e| e.to_string())?;
+    }
+    Ok(attachment)
+}
+
+/// Whether the allocation has a network of its own.
+pub(super) fn has_own_network(alloc: &Allocation) -> bool {
+    let group = alloc.job.as_deref().and_then(|j| j.group(&alloc.task_group));
+    group.and_then(|g| g.network()).is_some_and(|n| n.network_mode() != NetworkMode::Host)
 }
 
 async fn prepare(shared: &Arc<Shared>, alloc: &Arc<Allocation>) -> Result<Option<Attachment>, String> {
