@@ -9,8 +9,8 @@ use crate::{
     network::{self, HandleError, Network},
     publish::{self, Published},
     raft_types::{
-        ChangeMembers, ClientWriteError, ForwardToLeader, LinearizableReadError, Raft, RaftError, ReadPolicy, ServerState, WatchReceiver,
-        position,
+        ChangeMembers, ClientWriteError, ForwardToLeader, LinearizableReadError, Metrics, Raft, RaftError, ReadPolicy, ServerState,
+        WatchReceiver, position,
     },
     stamp::Stamper,
     status,
@@ -213,7 +213,8 @@ impl Consensus {
     /// This server's numbers.
     pub fn status(&self) -> Status {
         let metrics = self.inner.raft.metrics().borrow_watched().clone();
-        status::status(&metrics, self.inner.store.stats(), self.inner.stop.get())
+        // openraft's numbers may lag behind what was already answered; what is applied must not.
+        status::status(&metrics, self.view().index(), self.inner.store.stats(), self.inner.stop.get())
     }
 
     /// Makes a snapshot of everything applied so far and returns its place. Without new entries since the last one, that one.
@@ -223,13 +224,14 @@ impl Consensus {
     pub async fn snapshot(&self) -> Result<Option<SnapshotId>, ReadError> {
         const ACTION: &str = "make a snapshot";
         let stopped = || ReadError::Stopped { action: ACTION, reason: self.stop_reason() };
-        let applied = self.inner.raft.metrics().borrow_watched().last_applied;
-        if applied.is_none() {
+        let applied = self.view().index();
+        if applied == 0 {
             return Ok(None);
         }
         let after = self.inner.deadline;
         self.inner.raft.trigger().snapshot().await.map_err(|_| stopped())?;
-        let made = self.inner.raft.wait(Some(after)).metrics(|m| m.snapshot >= applied, "snapshot").await;
+        let holds_all = |m: &Metrics| m.snapshot.as_ref().is_some_and(|id| position(id).index >= applied);
+        let made = self.inner.raft.wait(Some(after)).metrics(holds_all, "snapshot").await;
         let made = made.map_err(|_| match self.inner.stop.get() {
             Some(reason) => ReadError::Stopped { action: ACTION, reason },
             None => ReadError::Timeout { action: ACTION, after },

@@ -51,8 +51,8 @@ pub struct Status {
     pub last_log_index: Option<u64>,
     /// The last entry known to be on a quorum.
     pub committed: Option<Position>,
-    /// The last entry that the state includes.
-    pub applied: Option<Position>,
+    /// The last entry that the state includes; 0 before the first one.
+    pub applied_index: u64,
     /// The last entry that the newest snapshot includes.
     pub snapshot: Option<Position>,
     /// The last entry that the log has forgotten.
@@ -67,7 +67,7 @@ pub struct Status {
     pub stopped: Option<StopReason>,
 }
 
-pub(crate) fn status(metrics: &Metrics, log: LogStats, stopped: Option<StopReason>) -> Status {
+pub(crate) fn status(metrics: &Metrics, applied_index: u64, log: LogStats, stopped: Option<StopReason>) -> Status {
     let at = |id: &Option<LogId>| id.as_ref().map(position);
     Status {
         id: metrics.id.clone(),
@@ -76,7 +76,7 @@ pub(crate) fn status(metrics: &Metrics, log: LogStats, stopped: Option<StopReaso
         leader: metrics.current_leader.as_ref().and_then(|id| server_of(&metrics.membership_config, id)),
         last_log_index: metrics.last_log_index,
         committed: at(&metrics.local_committed),
-        applied: at(&metrics.last_applied),
+        applied_index,
         snapshot: at(&metrics.snapshot),
         purged: at(&metrics.purged),
         last_quorum_contact: metrics.last_quorum_acked.as_ref().map(|at| at.elapsed()),
