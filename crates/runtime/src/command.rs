@@ -30,6 +30,17 @@ pub(crate) enum CommandError {
     },
 }
 
+/// A working directory that a program cannot start in.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WorkDirError {
+    #[error("work_dir {path} does not exist in the task's file system", path = .0.display())]
+    Missing(PathBuf),
+    #[error("work_dir {path} is not a directory", path = .0.display())]
+    NotDirectory(PathBuf),
+    #[error("look up work_dir {path}", path = .0.display())]
+    Lookup(PathBuf, #[source] io::Error),
+}
+
 /// The places to look, in order. A path with a slash is relative to the task's directory, as job files have always written it
 /// (`local/app`); a bare name is first looked for in the task's own directory, then in `PATH`.
 pub(crate) fn candidates(spec: &TaskSpec) -> Vec<PathBuf> {
@@ -67,6 +78,16 @@ pub(crate) fn resolve(spec: &TaskSpec, probe: impl Fn(&Path) -> io::Result<Optio
         }
     }
     Err(refused.unwrap_or_else(|| CommandError::NotFound { command: command(), searched: searched(spec) }))
+}
+
+/// Whether `dir` is a directory. `probe` looks a path up in the task's file system.
+pub(crate) fn check_work_dir(dir: &Path, probe: impl Fn(&Path) -> io::Result<Option<Metadata>>) -> Result<(), WorkDirError> {
+    match probe(dir) {
+        Ok(Some(metadata)) if metadata.is_dir() => Ok(()),
+        Ok(Some(_)) => Err(WorkDirError::NotDirectory(dir.to_owned())),
+        Ok(None) => Err(WorkDirError::Missing(dir.to_owned())),
+        Err(source) => Err(WorkDirError::Lookup(dir.to_owned(), source)),
+    }
 }
 
 fn searched(spec: &TaskSpec) -> String {

@@ -253,8 +253,11 @@ fn the_environment_is_exact_and_the_working_directory_too() {
         spec.work_dir = Some(spec.seen_dirs().local);
         assert!(fixture.run(&spec).is_success());
         assert_eq!(fixture.stdout(), format!("{}\n{}\n", root.display(), spec.seen_dirs().local.display()));
-        spec.work_dir = Some("/no/such/directory".into());
-        assert!(matches!(fixture.refused(&spec), SpawnError::Task(_)));
+        for (dir, words) in [("/no/such/directory", "does not exist"), ("/usr/bin/env", "is not a directory")] {
+            spec.work_dir = Some(dir.into());
+            let refused = fixture.refused(&spec).to_string();
+            assert!(refused.contains(dir) && refused.contains(words), "{refused}");
+        }
     }
 }
 

@@ -48,6 +48,9 @@ const MASKED_PATHS: &[&str] = &[
 /// Kernel interfaces that a task may read.
 const READ_ONLY_PATHS: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
+/// What of the task's file system is there only once its container is.
+const MOUNTED_INSIDE: &[&str] = &["/dev", "/proc"];
+
 /// The host name of a task's container.
 pub(super) fn hostname(spec: &TaskSpec) -> &str {
     let name = spec.hostname.as_deref().unwrap_or(&spec.id);
@@ -63,6 +66,10 @@ pub(super) fn start(spec: &TaskSpec, cgroup: &Cgroup, stdout: OwnedFd, stderr: O
     cgroup.limit(&spec.resources)?;
     let root = rootfs::build(spec, &identity, cgroup)?;
     let program = command::resolve(spec, |path| rootfs::probe(&root, path))?;
+    // Before libcontainer goes there: of what fails in the container, it says only that something did.
+    if let Some(dir) = spec.work_dir.as_ref().filter(|dir| !MOUNTED_INSIDE.iter().any(|mount| dir.starts_with(mount))) {
+        command::check_work_dir(dir, |path| rootfs::probe(&root, path))?;
+    }
     drop(root);
 
     let link = Link::new()?;

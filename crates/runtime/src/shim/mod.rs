@@ -24,7 +24,7 @@ mod supervise;
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -64,8 +64,8 @@ enum StartError {
     IdOutOfRange { uid: u32, gid: u32 },
     #[error("unknown capability {0:?}: use a name such as CAP_NET_BIND_SERVICE")]
     UnknownCapability(String),
-    #[error("work_dir {path} does not exist", path = .0.display())]
-    NoWorkDir(PathBuf),
+    #[error(transparent)]
+    WorkDir(#[from] crate::command::WorkDirError),
     #[error("command, arguments and environment must not hold a NUL byte")]
     Nul,
     #[error("the container has no first process")]

@@ -51,9 +51,7 @@ const PREPARATION_TAG: u8 = b'P';
 pub(super) fn start(spec: &TaskSpec, cgroup: &Cgroup, stdout: OwnedFd, stderr: OwnedFd) -> Result<RunningTask, StartError> {
     let program = command::resolve(spec, probe)?;
     let work_dir = spec.work_dir.clone().unwrap_or_else(|| spec.task_root());
-    if !work_dir.is_dir() {
-        return Err(StartError::NoWorkDir(work_dir));
-    }
+    command::check_work_dir(&work_dir, probe)?;
     let plan = Plan {
         program: CString::new(program.as_os_str().as_bytes()).map_err(|_| StartError::Nul)?,
         argv: super::argv(spec)?,
