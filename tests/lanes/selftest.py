@@ -114,13 +114,13 @@ class Lane(unittest.TestCase):
         folder.mkdir()
         self.addCleanup(setattr, outside, "END_TIMEOUT_SECONDS", outside.END_TIMEOUT_SECONDS)
         outside.END_TIMEOUT_SECONDS = 0.1
-        process = subprocess.Popen(["sleep", "60"], env={outside.MARK: mark})
-        try:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with subprocess.Popen(["cat"], env={outside.MARK: mark}, text=True, bufsize=1, **pipes) as process:
+            # Its environment can be read only when its exec is over, and until then it does not answer.
+            process.stdin.write("there?\n")
+            self.assertEqual(process.stdout.readline(), "there?\n")
             found = outside.find_leaks(mark, folder)
-        finally:
-            process.kill()
-            process.wait()
-        self.assertEqual(found, [f"process {process.pid} (sleep)", f"folder {folder}"])
+        self.assertEqual(found, [f"process {process.pid} (cat)", f"folder {folder}"])
 
 
 if __name__ == "__main__":
