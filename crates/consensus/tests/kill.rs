@@ -29,7 +29,7 @@ fn config_of(dir: &Path) -> Config {
 
 /// The process that is killed. Not a test of its own: [`acknowledged_writes_survive_kill_9`] runs it.
 #[test]
-#[ignore = "the child process of acknowledged_writes_survive_kill_9"]
+#[ignore = "played by another test: acknowledged_writes_survive_kill_9"]
 fn child() {
     let folder = std::env::var(FOLDER).expect("only acknowledged_writes_survive_kill_9 runs this");
     let round = std::env::var(ROUND).unwrap();
