@@ -11,7 +11,14 @@ import shlex
 
 TIMEOUT_SECONDS = 300
 
+
+def links():
+    """Which links there are. A kernel makes some of its own, and which ones depends on how it was built."""
+    return set(machine.succeed("ls /sys/class/net").split())
+
+
 machine.wait_for_unit("multi-user.target")
+links_before = links()
 t.assertEqual(machine.succeed("stat --file-system --format %T /sys/fs/cgroup").strip(), "cgroup2fs")
 with open(payload) as file:
     executables = file.read().split()
@@ -35,5 +42,5 @@ t.assertGreater(total, 0, "no test ran")
 
 with subtest("nothing is left on the machine"):
     machine.fail("ls -d /sys/fs/cgroup/floe* /run/netns/*")
-    machine.fail("ip -o link | grep -v -E ': (lo|vec0|tunl0|ip6tnl0|sit0|gre0|gretap0|erspan0)[:@]'")
+    t.assertEqual(links() - links_before, set())
     t.assertEqual(machine.succeed("nft list tables"), "")

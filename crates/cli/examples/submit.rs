@@ -187,6 +187,6 @@ async fn bench(runs: usize, mode: &str) {
     for i in 0..many {
         stop(&client, &format!("m{i}")).await;
     }
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(agent.child.id() as i32), nix::sys::signal::Signal::SIGTERM).unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(agent.child.id().cast_signed()), nix::sys::signal::Signal::SIGTERM).unwrap();
     agent.child.wait().unwrap();
 }

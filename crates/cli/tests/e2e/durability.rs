@@ -29,7 +29,7 @@ const WITH_TASK: usize = 8;
 type Acknowledged = Mutex<BTreeMap<String, u64>>;
 
 fn job(number: usize, edition: u64) -> Job {
-    let count = usize::from(number % WITH_TASK == 0);
+    let count = usize::from(number.is_multiple_of(WITH_TASK));
     service(&format!("j{number}"), "exec sleep 10000").copies(count).set(|j| j["Meta"] = json!({ "edition": edition.to_string() }))
 }
 
