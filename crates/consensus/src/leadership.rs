@@ -1,13 +1,14 @@
 //! Who leads. A server that was elected counts as leader here only when it has applied everything of the terms before: what runs on the
-//! leader may then take its view for the truth.
+//! leader may then take its view for the truth. One that hears from no quorum for the longest election timeout does not count any more, though
+//! openraft still calls it leader: another may lead already. A leader that a follower does not hear is none that it knows.
 
 use crate::{
-    Server, ServerId, StopReason,
-    raft_types::{Raft, ReadPolicy, StoredMembership, WatchReceiver},
+    Consensus, Server, ServerId, StopReason,
+    raft_types::{Instant, Raft, ReadPolicy, ServerMetrics, StoredMembership, WatchReceiver},
     stop::StopCell,
 };
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep};
 
 /// How long to wait before asking again whether this server still leads, when that could not be confirmed.
 const CONFIRM_AGAIN: Duration = Duration::from_millis(50);
@@ -15,9 +16,9 @@ const CONFIRM_AGAIN: Duration = Duration::from_millis(50);
 /// Who leads, as far as this server knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Leadership {
-    /// This server leads and has applied all that was committed before it did.
+    /// This server leads, has applied all that was committed before it did, and hears from a quorum.
     pub is_leader: bool,
-    /// The leader, when one is known.
+    /// The leader, when one is known and heard.
     pub leader: Option<Server>,
     /// The term.
     pub term: u64,
@@ -27,34 +28,37 @@ pub(crate) fn server_of(membership: &StoredMembership, id: &ServerId) -> Option<
     membership.membership().get_node(id).map(|address| Server { id: id.clone(), address: address.clone() })
 }
 
-/// Runs until openraft stops.
-pub(crate) async fn follow(raft: Raft, tell: watch::Sender<Leadership>, stop: StopCell) {
+/// What [`follow`] remembers.
+struct Follower {
+    server: Consensus,
+    /// The term in which this server was confirmed as leader, and has not lost its quorum since.
+    confirmed_term: Option<u64>,
+}
+
+/// Runs until openraft stops. Also keeps the address book up to date with the membership.
+pub(crate) async fn follow(server: Consensus, tell: watch::Sender<Leadership>) {
+    let (raft, stop) = (server.raft().clone(), server.stop().clone());
+    let tick = server.timings().heartbeat;
     let mut metrics = raft.server_metrics();
-    let mut confirmed_term = None;
+    let mut follower = Follower { server, confirmed_term: None };
     loop {
         let now = metrics.borrow_watched().clone();
-        let term = now.vote.leader_id.term;
-        let is_elected = now.state.is_leader();
-        let leader = now.current_leader.as_ref().and_then(|id| server_of(&now.membership_config, id));
-        let is_leader = is_elected && confirmed_term == Some(term);
+        let next = follower.look(&now);
+        let must_confirm = now.state.is_leader() && !next.is_leader;
         tell.send_if_modified(|present| {
-            let next = Leadership { is_leader, leader, term };
             let is_new = *present != next;
             *present = next;
             is_new
         });
-        let changed = if is_elected && !is_leader {
-            tokio::select! {
-                confirmed = confirm(&raft) => {
-                    confirmed_term = confirmed.then_some(term).or(confirmed_term);
-                    Ok(())
-                }
-                changed = metrics.changed() => changed,
+        let is_alive = tokio::select! {
+            confirmed = confirm(&raft), if must_confirm => {
+                follower.confirmed_term = confirmed.then_some(now.vote.leader_id.term).or(follower.confirmed_term);
+                true
             }
-        } else {
-            metrics.changed().await
+            changed = metrics.changed() => changed.is_ok(),
+            () = sleep(tick), if !must_confirm => true,
         };
-        if changed.is_err() {
+        if !is_alive {
             break;
         }
     }
@@ -62,11 +66,38 @@ pub(crate) async fn follow(raft: Raft, tell: watch::Sender<Leadership>, stop: St
     note_end(&raft, &stop);
 }
 
+impl Follower {
+    fn look(&mut self, now: &ServerMetrics) -> Leadership {
+        let peers = self.server.peers();
+        peers.set_membership(now.membership_config.membership());
+        self.server.receiving().expire();
+        let term = now.vote.leader_id.term;
+        let is_heard = if now.state.is_leader() {
+            self.has_quorum()
+        } else {
+            peers.leader_heard().is_some_and(|ago| ago <= self.server.timings().silence())
+        };
+        if !is_heard {
+            self.confirmed_term = None;
+        }
+        let is_leader = now.state.is_leader() && self.confirmed_term == Some(term);
+        let leader = now.current_leader.as_ref().filter(|_| is_heard).and_then(|id| server_of(&now.membership_config, id));
+        Leadership { is_leader, leader, term }
+    }
+
+    /// Whether a quorum answered this leader within its lease.
+    fn has_quorum(&self) -> bool {
+        let metrics = self.server.raft().metrics().borrow_watched().clone();
+        let lease = self.server.timings().election_max;
+        self.server.is_alone() || metrics.last_quorum_acked.is_some_and(|at| at.elapsed() < lease)
+    }
+}
+
 /// Asks the others, and waits until everything committed so far is applied here.
 async fn confirm(raft: &Raft) -> bool {
     let confirmed = raft.ensure_linearizable(ReadPolicy::ReadIndex).await.is_ok();
     if !confirmed {
-        tokio::time::sleep(CONFIRM_AGAIN).await;
+        sleep(CONFIRM_AGAIN).await;
     }
     confirmed
 }

@@ -28,6 +28,7 @@
 //! - No async worker waits for a disk: the log has a thread, and reads of old entries and snapshots run on blocking threads.
 #![forbid(unsafe_code)]
 
+pub mod cluster_id;
 mod codec;
 pub mod config;
 pub mod consensus;
@@ -35,6 +36,7 @@ pub mod error;
 pub mod leadership;
 mod log;
 mod machine;
+pub mod membership;
 pub mod network;
 pub mod publish;
 mod raft_types;
@@ -42,17 +44,21 @@ pub mod server_id;
 pub mod stamp;
 pub mod status;
 mod stop;
+pub mod timings;
 
 #[cfg(test)]
 mod tests;
 
-pub use config::{Config, Start, Timings};
+pub use cluster_id::ClusterId;
+pub use config::{Config, Start};
 pub use consensus::{Consensus, Proposed};
 pub use error::{OpenError, ProposeError, ReadError, StopReason};
 pub use floe_store::{DataFolder, FolderError};
 pub use leadership::Leadership;
-pub use network::{NoTransport, Rpc, Transport, TransportError};
+pub use membership::{ChangeError, Member};
+pub use network::{Delivery, HandleError, NoTransport, Rpc, Transport, TransportError};
 pub use publish::{Event, EventError, Events};
 pub use server_id::{Server, ServerAddress, ServerId};
 pub use stamp::{Clock, Entropy, OsEntropy, SystemClock};
 pub use status::Status;
+pub use timings::Timings;
