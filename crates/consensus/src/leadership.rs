@@ -3,7 +3,7 @@
 //! openraft still calls it leader: another may lead already. A leader that a follower does not hear is none that it knows.
 
 use crate::{
-    Consensus, Server, ServerId, StopReason,
+    Consensus, Server, ServerId, StopReason, Timings,
     raft_types::{Instant, Raft, ReadPolicy, ServerMetrics, StoredMembership, WatchReceiver},
     stop::StopCell,
 };
@@ -33,6 +33,8 @@ struct Follower {
     server: Consensus,
     /// The term in which this server was confirmed as leader, and has not lost its quorum since.
     confirmed_term: Option<u64>,
+    /// The last term in which openraft called this server leader, and when that was first seen.
+    elected: Option<(u64, tokio::time::Instant)>,
 }
 
 /// Runs until openraft stops. Also keeps the address book up to date with the membership.
@@ -40,7 +42,7 @@ pub(crate) async fn follow(server: Consensus, tell: watch::Sender<Leadership>) {
     let (raft, stop) = (server.raft().clone(), server.stop().clone());
     let tick = server.timings().heartbeat;
     let mut metrics = raft.server_metrics();
-    let mut follower = Follower { server, confirmed_term: None };
+    let mut follower = Follower { server, confirmed_term: None, elected: None };
     loop {
         let now = metrics.borrow_watched().clone();
         let next = follower.look(&now);
@@ -68,14 +70,18 @@ pub(crate) async fn follow(server: Consensus, tell: watch::Sender<Leadership>) {
 
 impl Follower {
     fn look(&mut self, now: &ServerMetrics) -> Leadership {
-        let peers = self.server.peers();
+        let server = self.server.clone();
+        let peers = server.peers();
         peers.set_membership(now.membership_config.membership());
-        self.server.receiving().expire();
+        server.receiving().expire();
         let term = now.vote.leader_id.term;
         let is_heard = if now.state.is_leader() {
-            self.has_quorum()
+            let unheard = self.without_quorum(term);
+            peers.mute(is_quiet(unheard, server.timings()));
+            unheard < server.timings().election_max
         } else {
-            peers.leader_heard().is_some_and(|ago| ago <= self.server.timings().silence())
+            peers.mute(false);
+            peers.leader_heard().is_some_and(|ago| ago <= server.timings().silence())
         };
         if !is_heard {
             self.confirmed_term = None;
@@ -85,12 +91,24 @@ impl Follower {
         Leadership { is_leader, leader, term }
     }
 
-    /// Whether a quorum answered this leader within its lease.
-    fn has_quorum(&self) -> bool {
+    /// How long ago a quorum answered this leader, or it was elected.
+    fn without_quorum(&mut self, term: u64) -> Duration {
+        if self.server.is_alone() {
+            return Duration::ZERO;
+        }
+        let elected = self.elected.filter(|(elected, _)| *elected == term).unwrap_or_else(|| (term, tokio::time::Instant::now()));
+        self.elected = Some(elected);
         let metrics = self.server.raft().metrics().borrow_watched().clone();
-        let lease = self.server.timings().election_max;
-        self.server.is_alone() || metrics.last_quorum_acked.is_some_and(|at| at.elapsed() < lease)
+        metrics.last_quorum_acked.map_or_else(|| elected.1.elapsed(), |at| at.elapsed())
     }
+}
+
+/// Whether a leader that no quorum answered for this long says nothing to the others, so that they can elect another: one whose calls arrive,
+/// and the answers do not, would be followed for ever. openraft holds back heartbeats, by turns, for as long as an election may take; entries
+/// it does not, so they keep to the same turns here.
+fn is_quiet(unheard: Duration, timings: &Timings) -> bool {
+    let Some(over) = unheard.checked_sub(timings.election_max) else { return false };
+    (over.as_nanos() / timings.silence().as_nanos().max(1)).is_multiple_of(2)
 }
 
 /// Asks the others, and waits until everything committed so far is applied here.
@@ -112,4 +130,22 @@ fn note_end(raft: &Raft, stop: &StopCell) {
         Ok(()) => StopReason::Failed("the Raft core ended without saying why".to_owned()),
     };
     stop.set(reason);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leader_without_a_quorum_falls_silent_by_turns() {
+        let timings = Timings::default();
+        let (lease, turn) = (timings.election_max, timings.silence());
+        let just_before = |span: Duration| span.saturating_sub(Duration::from_nanos(1));
+        assert!(!is_quiet(Duration::ZERO, &timings));
+        assert!(!is_quiet(just_before(lease), &timings));
+        assert!(is_quiet(lease, &timings));
+        assert!(is_quiet(just_before(lease + turn), &timings));
+        assert!(!is_quiet(lease + turn, &timings));
+        assert!(is_quiet(lease + 2 * turn, &timings));
+    }
 }

@@ -34,6 +34,12 @@ pub enum ChangeError {
         /// How many it may lack.
         limit: u64,
     },
+    /// It has nothing to vote about.
+    #[error("{change}: it has taken no entries yet; wait until it has caught up and try again")]
+    Empty {
+        /// What was asked.
+        change: String,
+    },
     /// The server does not answer.
     #[error("{change}: {server} does not answer; see that it runs and that this cluster's servers reach it there")]
     Silent {

@@ -10,7 +10,7 @@ pub(super) struct Known {
     pub(super) member: Member,
     /// It answered a moment ago; the leader itself does.
     pub(super) answers: bool,
-    /// How many entries it lacks, if that is known.
+    /// How many entries it lacks; nothing when it has taken none yet, as far as this leader knows.
     pub(super) behind: Option<u64>,
 }
 
@@ -80,12 +80,9 @@ impl Knowledge {
         if !known.answers {
             return Err(self.silent(change, known));
         }
-        match known.behind {
-            Some(behind) if behind <= PROMOTE_LAG => {}
-            behind => {
-                let behind = behind.unwrap_or(u64::MAX);
-                return Err(ChangeError::Behind { change: change.to_string(), behind, limit: PROMOTE_LAG });
-            }
+        let Some(behind) = known.behind else { return Err(ChangeError::Empty { change: change.to_string() }) };
+        if behind > PROMOTE_LAG {
+            return Err(ChangeError::Behind { change: change.to_string(), behind, limit: PROMOTE_LAG });
         }
         let voters = self.voters().chain([known]);
         self.check_quorum(change, voters.collect())?;
@@ -156,7 +153,7 @@ mod tests {
         name.to_owned().into()
     }
 
-    /// A leader "a" with these members: a capital letter votes, "!" does not answer, "+" is too far behind.
+    /// A leader "a" with these members: a capital letter votes, "!" does not answer, "+" is too far behind, "0" has nothing.
     fn knowing(members: &str) -> Knowledge {
         let known = |word: &str| {
             let letter: String = word.chars().take(1).collect();
@@ -165,7 +162,7 @@ mod tests {
                 address: ServerAddress { name: letter.to_lowercase(), rpc: format!("{letter}:1") },
                 is_voter: letter.chars().all(char::is_uppercase),
             };
-            let behind = Some(if word.contains('+') { PROMOTE_LAG + 1 } else { PROMOTE_LAG });
+            let behind = (!word.contains('0')).then_some(if word.contains('+') { PROMOTE_LAG + 1 } else { PROMOTE_LAG });
             (member.id.clone(), Known { member, answers: !word.contains('!'), behind })
         };
         Knowledge { own: id("a"), members: members.split(' ').map(known).collect() }
@@ -184,6 +181,7 @@ mod tests {
         assert_eq!(plan("A b", Change::Promote(id("b"))), Plan::GiveVote(id("b")));
         assert_eq!(plan("A B", Change::Promote(id("b"))), Plan::Nothing);
         assert!(refusal("A b+", Change::Promote(id("b"))).contains("251 entries behind"));
+        assert!(refusal("A b0", Change::Promote(id("b"))).contains("taken no entries yet"));
         assert!(refusal("A b!", Change::Promote(id("b"))).contains("does not answer"));
         assert!(refusal("A", Change::Promote(id("b"))).contains("no member"));
         assert!(refusal("A B! c", Change::Promote(id("x"))).contains("no member"));

@@ -51,6 +51,9 @@ impl Link {
         request: &Q,
         deadline: Duration,
     ) -> Result<A, Unreachable> {
+        if self.peers.is_mute() && matches!(rpc, Rpc::Append | Rpc::Snapshot) {
+            return Err(Unreachable::from_string("no quorum answers this leader, so it lets the others elect another"));
+        }
         self.peers.call(&self.target, rpc, request, deadline).await.map_err(|e: CallError| Unreachable::new(&e))
     }
 }

@@ -55,6 +55,7 @@ pub(crate) struct Peers {
     /// When a leader was heard last.
     heard: Mutex<Option<Instant>>,
     is_removed: AtomicBool,
+    is_mute: AtomicBool,
     /// One snapshot is sent at a time.
     pub(super) sending: Semaphore,
 }
@@ -68,6 +69,7 @@ impl Peers {
             book: Mutex::default(),
             heard: Mutex::default(),
             is_removed: AtomicBool::new(false),
+            is_mute: AtomicBool::new(false),
             sending: Semaphore::new(1),
         }
     }
@@ -147,6 +149,16 @@ impl Peers {
 
     pub(crate) fn is_removed(&self) -> bool {
         self.is_removed.load(Ordering::Relaxed)
+    }
+
+    /// Whether this server, as a leader, says nothing to the others.
+    pub(crate) fn mute(&self, is_mute: bool) {
+        self.is_mute.store(is_mute, Ordering::Relaxed);
+    }
+
+    /// See [`Peers::mute`].
+    pub(crate) fn is_mute(&self) -> bool {
+        self.is_mute.load(Ordering::Relaxed)
     }
 
     /// Asks another server, within the deadline.

@@ -113,3 +113,61 @@ fn stage(snapshots: &SnapshotStore, bytes: &[u8]) -> Result<(SnapshotMeta, Snaps
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::config::SNAPSHOT_CHUNK_BYTES;
+    use bytes::Bytes;
+
+    fn piece(transfer: u64, total: u64, offset: u64, bytes: &'static [u8]) -> Piece {
+        Piece {
+            transfer: (transfer, 0),
+            vote: crate::raft_types::Vote::new(1, crate::ServerId::default()),
+            total,
+            offset,
+            bytes: Bytes::from_static(bytes),
+        }
+    }
+
+    #[test]
+    fn pieces_make_a_whole_in_their_order_only() {
+        let mut partial = None;
+        assert_eq!(gather(&mut partial, piece(1, 5, 0, b"abc")).unwrap(), None);
+        assert!(gather(&mut partial, piece(1, 5, 2, b"c")).unwrap_err().contains("does not follow the 3 bytes"));
+        assert!(gather(&mut partial, piece(1, 5, 3, b"def")).unwrap_err().contains("does not follow"), "more than it said");
+        assert!(gather(&mut partial, piece(1, 6, 3, b"de")).unwrap_err().contains("not begun"), "another length than it said");
+        assert!(gather(&mut partial, piece(2, 5, 3, b"de")).unwrap_err().contains("not begun"), "of another transfer");
+        assert_eq!(gather(&mut partial, piece(1, 5, 3, b"de")).unwrap().unwrap(), b"abcde");
+        assert!(gather(&mut partial, piece(1, 5, 3, b"de")).unwrap_err().contains("not begun"), "delivered twice");
+    }
+
+    #[test]
+    fn a_new_transfer_replaces_the_one_before() {
+        let mut partial = None;
+        assert_eq!(gather(&mut partial, piece(1, 5, 0, b"abc")).unwrap(), None);
+        assert_eq!(gather(&mut partial, piece(2, 2, 0, b"xy")).unwrap().unwrap(), b"xy");
+    }
+
+    #[test]
+    fn a_snapshot_at_the_bound_is_begun_and_one_past_it_is_refused() {
+        let mut partial = None;
+        assert_eq!(gather(&mut partial, piece(1, SNAPSHOT_BYTES, 0, b"a")).unwrap(), None);
+        assert!(gather(&mut partial, piece(1, SNAPSHOT_BYTES + 1, 0, b"a")).unwrap_err().contains("at most"));
+        assert!(partial.unwrap().bytes.capacity() < SNAPSHOT_CHUNK_BYTES, "no more is taken than was sent");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_goes_on_with_is_thrown_away() {
+        let folder = std::sync::Arc::new(floe_store::twin::Folder::new(floe_store::twin::Fault::None));
+        let receiving = Receiving::new(SnapshotStore::open_in(folder).unwrap());
+        gather(&mut *receiving.partial.lock().await, piece(1, 5, 0, b"abc")).unwrap();
+        tokio::time::advance(PATIENCE).await;
+        receiving.expire();
+        assert!(receiving.partial.lock().await.is_some(), "it may still go on");
+        tokio::time::advance(Duration::from_millis(1)).await;
+        receiving.expire();
+        assert!(receiving.partial.lock().await.is_none());
+    }
+}

@@ -37,7 +37,7 @@ pub struct Faults {
     pub twice: BTreeSet<&'static str>,
     /// Every call takes this long.
     pub delay: Duration,
-    /// A call that is cut says nothing until its deadline, rather than that it was refused.
+    /// Nothing is heard until the deadline of a call that is cut or whose answer is lost, rather than that the connection broke.
     pub is_silent: bool,
 }
 
@@ -141,7 +141,7 @@ impl Transport for Wire {
                 drop(std::mem::replace(&mut answer, server.handle(target, rpc, &body).await));
             }
             if no_answer {
-                sleep(deadline).await;
+                sleep(if is_silent { deadline } else { Duration::ZERO }).await;
                 return Err(fail("the answer was lost", Delivery::Unknown));
             }
             answer.map_err(|e| fail(&e.to_string(), Delivery::Refused))
@@ -262,6 +262,12 @@ impl Cluster {
             (states.len() == 1).then_some(())
         })
         .await;
+    }
+
+    /// Waits until all these have, at some moment, what the first one has now.
+    pub async fn agree_but_for_writes(&self, names: &[&str]) {
+        let index = self.get(names[0]).view().index();
+        wait_for("the servers to catch up", || names.iter().all(|n| self.get(n).view().index() >= index).then_some(())).await;
     }
 
     pub async fn close(mut self) {
