@@ -92,13 +92,19 @@ impl Config {
             );
             return Err(OpenError::Config(text));
         }
+        Ok(())
+    }
+
+    /// The voters that begin a cluster, if this server is to begin one.
+    pub(crate) fn founders(&self) -> Result<Option<&BTreeMap<ServerId, ServerAddress>>, OpenError> {
         match &self.start {
-            Start::Bootstrap { voters } if !voters.contains_key(&self.id) => {
+            Start::Join => Ok(None),
+            Start::Bootstrap { voters } if voters.contains_key(&self.id) => Ok(Some(voters)),
+            Start::Bootstrap { .. } => {
                 let text =
                     format!("this server ({}) is not among the voters that begin the cluster; name it there, or let it join", self.id);
                 Err(OpenError::Config(text))
             }
-            _ => Ok(()),
         }
     }
 

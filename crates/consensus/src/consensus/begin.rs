@@ -2,14 +2,14 @@
 
 use super::Consensus;
 use crate::{
-    ClusterId, Config, OpenError, ServerId, Start,
+    ClusterId, Config, OpenError, ServerAddress, ServerId,
     log::awaited,
     machine::Restored,
     raft_types::{Metrics, WatchReceiver},
 };
 use floe_state::{Command, command::CLUSTER_VERSION};
 use floe_store::{LogStore, SnapshotStore};
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 use tokio::time::timeout;
 
 impl Consensus {
@@ -18,17 +18,11 @@ impl Consensus {
         let raft = self.raft();
         let stopped = |_| OpenError::Stopped(self.stop_reason());
         let is_new = !raft.is_initialized().await.map_err(stopped)?;
-        match &config.start {
-            Start::Bootstrap { voters } if is_new => {
-                self.enter(ClusterId::of(voters.keys())).await.map_err(OpenError::Stopped)?;
-                raft.initialize(voters.clone()).await.map_err(|_| OpenError::Stopped(self.stop_reason()))?;
-                // openraft's numbers follow a moment later.
-                let is_begun = |m: &Metrics| m.membership_config.membership().get_node(&config.id).is_some();
-                let begun = raft.wait(Some(config.timings.recovery)).metrics(is_begun, "the first entry").await;
-                begun.map_err(|_| OpenError::NotReady(config.timings.recovery))?;
-            }
+        match config.founders() {
+            Ok(Some(voters)) if is_new => self.found(voters, config.timings.recovery).await?,
+            Err(error) if is_new => return Err(error),
             _ => {
-                self.name_cluster(is_new).await?;
+                self.name_cluster().await?;
                 if self.is_alone() {
                     // Nobody else can lead, so there is nothing to wait for.
                     raft.trigger().elect(false).await.map_err(stopped)?;
@@ -45,12 +39,23 @@ impl Consensus {
         Ok(())
     }
 
-    /// The log of a build that knew no clusters has one server, and gets the name that it would have now.
-    async fn name_cluster(&self, is_new: bool) -> Result<(), OpenError> {
-        if is_new || self.cluster().is_some() {
+    /// Writes the first entry of a cluster of these voters.
+    async fn found(&self, voters: &BTreeMap<ServerId, ServerAddress>, within: Duration) -> Result<(), OpenError> {
+        self.enter(ClusterId::of(voters.keys())).await.map_err(OpenError::Stopped)?;
+        self.raft().initialize(voters.clone()).await.map_err(|_| OpenError::Stopped(self.stop_reason()))?;
+        // openraft's numbers follow a moment later.
+        let is_begun = |m: &Metrics| m.membership_config.membership().get_node(self.id()).is_some();
+        let begun = self.raft().wait(Some(within)).metrics(is_begun, "the first entry").await;
+        begun.map(drop).map_err(|_| OpenError::NotReady(within))
+    }
+
+    /// The log of a build that knew no clusters has one server, and gets the name that it would have now. A server that joins may have heard of
+    /// a leader and still have no entries: it is in no cluster yet.
+    async fn name_cluster(&self) -> Result<(), OpenError> {
+        let founders: Vec<ServerId> = self.raft().voter_ids().collect();
+        if founders.is_empty() || self.cluster().is_some() {
             return Ok(());
         }
-        let founders: Vec<ServerId> = self.raft().voter_ids().collect();
         self.enter(ClusterId::of(founders.iter())).await.map_err(OpenError::Stopped)
     }
 

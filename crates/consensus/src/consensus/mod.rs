@@ -96,7 +96,8 @@ impl Consensus {
         let (publisher, published) = publish::channel(restored.state().clone());
         let machine = Machine::new(restored, snapshots.clone(), publisher, stop.clone());
         let log = Log::new(store.clone(), stop.clone());
-        let cluster = store.cluster_id().map(ClusterId::from);
+        // Without entries, what it was about to enter does not bind it.
+        let cluster = store.cluster_id().filter(|_| store.bounds().last.is_some()).map(ClusterId::from);
         let peers = Arc::new(Peers::new(config.id.clone(), Arc::clone(&config.transport), cluster));
         let network = Network::new(Arc::clone(&peers), &config.timings);
         let raft = match Raft::new(config.id.clone(), raft_config, network, log, machine).await {

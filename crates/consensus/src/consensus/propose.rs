@@ -5,7 +5,7 @@
 
 use super::{
     Consensus,
-    search::{Leader, Search},
+    search::{Leader, Search, after},
 };
 use crate::{
     ProposeError, Rpc, Server, StopReason, codec,
@@ -192,12 +192,12 @@ impl Consensus {
 
     /// Carries out what another server passed on. It is that server that looks for another leader, should this one not lead.
     pub(crate) async fn propose_for(&self, proposal: Proposal) -> ProposeAnswer {
-        let end = Instant::now() + Duration::from_millis(proposal.within_ms);
+        let deadline = Duration::from_millis(proposal.within_ms);
+        let end = after(deadline);
         let Ok(Ok(_turn)) = timeout_at(end, self.inner.in_flight.acquire()).await else { return ProposeAnswer::Overloaded };
         if !self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner).is_first(proposal.id) {
             return ProposeAnswer::Unknown;
         }
-        let deadline = Duration::from_millis(proposal.within_ms);
         match self.write_here(proposal.command, end, deadline).await {
             Try::Done(Proposed { index, outcome }) => ProposeAnswer::Done { index, outcome },
             Try::NotTaken => ProposeAnswer::NotTaken,

@@ -8,6 +8,14 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 /// How long to wait before trying again, when nothing said that something changed.
 const TRY_AGAIN: Duration = Duration::from_millis(50);
 
+/// Longer than anybody waits; also what a wait without an end becomes.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The moment after this span from now.
+pub(crate) fn after(span: Duration) -> Instant {
+    Instant::now() + span.min(LONGEST)
+}
+
 /// Who is to be asked.
 pub(crate) enum Leader {
     /// This server, as far as openraft knows.
@@ -34,7 +42,7 @@ impl Search {
         let mut leadership = server.leadership();
         let before = leadership.borrow_and_update().clone();
         let changed = async { leadership.wait_for(|now| *now != before).await.map(|_| ()) };
-        let until = self.patience.min(Instant::now() + TRY_AGAIN);
+        let until = self.patience.min(after(TRY_AGAIN));
         // Whether it changed or the time is up, the next try shows.
         if let Ok(Err(_)) = timeout_at(until, changed).await {
             sleep(TRY_AGAIN).await;
@@ -44,7 +52,7 @@ impl Search {
 
     /// Waits for a leader anew: one just made way for another.
     pub(crate) fn renew(&mut self, server: &Consensus) {
-        self.patience = self.end.min(Instant::now() + server.timings().leader_wait);
+        self.patience = self.end.min(after(server.timings().leader_wait));
     }
 
     /// When the answer must be there.
@@ -61,8 +69,7 @@ impl Search {
 impl Consensus {
     /// Begins to look for a leader.
     pub(crate) fn search(&self, deadline: Duration) -> Search {
-        let now = Instant::now();
-        Search { end: now + deadline, patience: now + deadline.min(self.timings().leader_wait) }
+        Search { end: after(deadline), patience: after(deadline.min(self.timings().leader_wait)) }
     }
 
     /// Who is to be asked now.

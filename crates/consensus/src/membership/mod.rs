@@ -11,7 +11,7 @@ pub use error::ChangeError;
 
 use crate::{
     Consensus, Rpc, Server, ServerAddress, ServerId,
-    consensus::search::{Leader, Search},
+    consensus::search::{Leader, Search, after},
     network::{
         peers::CallError,
         wire::{Change, ChangeAnswer, ChangeRequest},
@@ -19,7 +19,6 @@ use crate::{
     raft_types::{StoredMembership, WatchReceiver},
 };
 use std::{fmt, time::Duration};
-use tokio::time::Instant;
 
 /// A member of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,13 +123,13 @@ impl Consensus {
 
     /// Carries out what another server passed on.
     pub(crate) async fn change_for(&self, request: ChangeRequest) -> ChangeAnswer {
-        self.carry_out(&request.change, Instant::now() + Duration::from_millis(request.within_ms)).await
+        self.carry_out(&request.change, after(Duration::from_millis(request.within_ms))).await
     }
 
     /// Lets another voter lead, if this server does and another takes over in time.
     pub(crate) async fn hand_over(&self, within: Duration) {
         let others = self.raft().voter_ids().any(|id| id != *self.id());
-        if others && let ChangeAnswer::Failed(error) = self.carry_out(&Change::Transfer(None), Instant::now() + within).await {
+        if others && let ChangeAnswer::Failed(error) = self.carry_out(&Change::Transfer(None), after(within)).await {
             tracing::warn!("the others must elect a leader, because this one could not hand over: {error}");
         }
     }

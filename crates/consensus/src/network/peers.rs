@@ -99,9 +99,8 @@ impl Peers {
     pub(crate) fn set_membership(&self, membership: &Membership) {
         let mut book = self.book();
         let voters: Vec<ServerId> = membership.voter_ids().collect();
-        for (id, peer) in book.iter_mut() {
-            peer.is_voter = voters.contains(id);
-        }
+        // Who is no member any more is forgotten; who is none yet is kept.
+        book.retain(|id, peer| peer.member.is_none() || membership.get_node(id).is_some());
         for (id, address) in membership.nodes() {
             let peer = book.entry(id.clone()).or_default();
             peer.is_voter = voters.contains(id);
