@@ -5,10 +5,7 @@ mod support;
 
 use floe_consensus::{Consensus, ProposeError, Rpc, ServerId, Start};
 use floe_state::{Command, command::CLUSTER_VERSION};
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Duration};
 use support::{
     net::{Cluster, address, id},
     *,

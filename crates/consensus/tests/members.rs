@@ -45,7 +45,7 @@ async fn a_cluster_grows_to_five_and_shrinks_to_one_while_it_is_written_to() {
     let writers: Vec<Writer> = (0..3).map(|n| Writer::start(&format!("w{n}"), vec![cluster.get("a")])).collect();
     grow(&mut cluster, "b", "a").await;
     grow(&mut cluster, "c", "b").await;
-    assert_eq!(voters(&cluster.get("a")), ["a", "b", "c"]);
+    wait_for("three voters", || (voters(&cluster.get("a")) == ["a", "b", "c"]).then_some(())).await;
     let other = Writer::start("late", vec![cluster.get("c"), cluster.get("b")]);
     grow(&mut cluster, "d", "c").await;
     grow(&mut cluster, "e", "d").await;

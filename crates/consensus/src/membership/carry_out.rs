@@ -8,8 +8,8 @@ use crate::{
     Consensus, Rpc, Server, ServerAddress, ServerId,
     network::wire::{Change, ChangeAnswer, Farewell, ReadAnswer},
     raft_types::{
-        ChangeMembers, ChangeMembershipError, ClientWriteError, Membership, Payload, Precondition, RaftError, StoredMembership, TypeConfig,
-        WatchReceiver,
+        ChangeMembers, ChangeMembershipError, ClientWriteError, LogId, Membership, Metrics, Payload, Precondition, RaftError,
+        StoredMembership, TypeConfig, WatchReceiver,
     },
 };
 use std::{
@@ -39,7 +39,7 @@ struct Next {
     nodes: BTreeMap<ServerId, ServerAddress>,
 }
 
-type Written = Result<(), RaftError<TypeConfig, ClientWriteError>>;
+type Written = Result<LogId, RaftError<TypeConfig, ClientWriteError>>;
 
 impl Consensus {
     /// Carries out a change, if this server leads.
@@ -114,7 +114,7 @@ impl Consensus {
         }
         self.again(end, || async {
             let change = ChangeMembers::SetNodes(BTreeMap::from([(id.clone(), address.clone())]));
-            self.raft().change_membership(change, true).await.map(drop)
+            self.raft().change_membership(change, true).await.map(|written| written.log_id)
         })
         .await
     }
@@ -146,7 +146,7 @@ impl Consensus {
             let next = Membership::new(vec![next.voters], next.nodes)
                 .map_err(|e| RaftError::APIError(ClientWriteError::ChangeMembershipError(ChangeMembershipError::from(e))))?;
             let unchanged = Precondition::LastMembershipLogId { last_membership_log_id: *present.log_id() };
-            self.raft().append_membership(next, Payload::Blank, [unchanged]).await.map(drop)
+            self.raft().append_membership(next, Payload::Blank, [unchanged]).await.map(|written| written.log_id)
         })
         .await
     }
@@ -158,10 +158,23 @@ impl Consensus {
                 written = timeout_at(end, write()) => written,
                 () = self.stranded() => return Err(Obstacle::Unknown),
             };
-            match outcome(written.map_err(|_| Obstacle::Unknown)?) {
+            match written.map_err(|_| Obstacle::Unknown)?.map_err(obstacle) {
+                Ok(at) => {
+                    self.shown(at, end).await;
+                    return Ok(());
+                }
                 Err(Obstacle::TooEarly) if Instant::now() < end => sleep(TRY_AGAIN).await,
-                outcome => return outcome,
+                Err(obstacle) => return Err(obstacle),
             }
+        }
+    }
+
+    /// Waits until [`Consensus::members`] shows a change: openraft's numbers may lag behind its answers.
+    async fn shown(&self, at: LogId, end: Instant) {
+        let is_shown = |m: &Metrics| *m.committed_membership_config.log_id() >= Some(at);
+        let left = end.saturating_duration_since(Instant::now());
+        if self.raft().wait(Some(left)).metrics(is_shown, "the membership").await.is_err() {
+            tracing::debug!("a change of the membership was made, but is not shown yet");
         }
     }
 
@@ -199,9 +212,8 @@ impl Consensus {
     }
 }
 
-fn outcome(written: Written) -> Result<(), Obstacle> {
-    let Err(error) = written else { return Ok(()) };
-    Err(match error {
+fn obstacle(error: RaftError<TypeConfig, ClientWriteError>) -> Obstacle {
+    match error {
         RaftError::Fatal(_) => Obstacle::Unknown,
         RaftError::APIError(ClientWriteError::ForwardToLeader(_)) => Obstacle::NotLeader,
         RaftError::APIError(ClientWriteError::LogEntryDiscarded(_)) => Obstacle::Unknown,
@@ -213,5 +225,5 @@ fn outcome(written: Written) -> Result<(), Obstacle> {
                 Obstacle::TooEarly
             }
         },
-    })
+    }
 }
