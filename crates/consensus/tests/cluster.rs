@@ -7,7 +7,7 @@ use floe_consensus::{Consensus, ProposeError, Rpc, ServerId, Start};
 use floe_state::{Command, command::CLUSTER_VERSION};
 use std::{collections::BTreeMap, time::Duration};
 use support::{
-    net::{Cluster, address, id},
+    net::{Cluster, address, calm, id},
     *,
 };
 use tempfile::TempDir;
@@ -33,7 +33,7 @@ async fn three_that_begin_together_agree_in_whatever_order_they_start() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_command_is_the_version_whoever_leads() {
-    let mut cluster = Cluster::of(&THREE).await;
+    let mut cluster = Cluster::with(&THREE, calm()).await;
     let writes = cluster.running().into_iter().map(|(name, server)| async move { server.propose(register(&name)).await });
     for written in futures::future::join_all(writes).await {
         written.unwrap();
@@ -52,7 +52,7 @@ async fn the_first_command_is_the_version_whoever_leads() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_does_not_lead_passes_a_write_on_and_reads_it() {
-    let cluster = Cluster::of(&THREE).await;
+    let cluster = Cluster::with(&THREE, calm()).await;
     let leader = cluster.leader().await;
     for name in cluster.others(&leader) {
         let server = cluster.get(&name);
@@ -69,7 +69,7 @@ async fn a_server_that_does_not_lead_passes_a_write_on_and_reads_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_linearizable_read_on_any_server_sees_what_was_acknowledged_before_it() {
-    let cluster = Cluster::of(&THREE).await;
+    let cluster = Cluster::with(&THREE, calm()).await;
     let leader = cluster.leader().await;
     // The one that reads hears of entries late.
     cluster.net.faults(|f| f.delay = Duration::from_millis(5));
@@ -85,7 +85,7 @@ async fn a_linearizable_read_on_any_server_sees_what_was_acknowledged_before_it(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_passed_on_write_whose_answer_is_lost_is_not_done_twice() {
-    let cluster = Cluster::of(&THREE).await;
+    let cluster = Cluster::with(&THREE, calm()).await;
     let leader = cluster.leader().await;
     let other = cluster.get(&cluster.others(&leader)[0]);
     other.propose(register("before")).await.unwrap();

@@ -8,7 +8,7 @@ use floe_model::Node;
 use floe_state::Command;
 use std::time::{Duration, Instant};
 use support::{
-    net::{Cluster, Writer, address, id},
+    net::{Cluster, Writer, address, calm, id},
     *,
 };
 
@@ -41,7 +41,7 @@ fn voters(server: &Consensus) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_grows_to_five_and_shrinks_to_one_while_it_is_written_to() {
-    let mut cluster = Cluster::of(&["a"]).await;
+    let mut cluster = Cluster::with(&["a"], calm()).await;
     let writers: Vec<Writer> = (0..3).map(|n| Writer::start(&format!("w{n}"), vec![cluster.get("a")])).collect();
     grow(&mut cluster, "b", "a").await;
     grow(&mut cluster, "c", "b").await;
@@ -139,7 +139,7 @@ async fn a_snapshot_that_is_torn_on_its_way_is_never_seen_and_is_sent_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_lost_its_disk_joins_under_a_new_id_and_the_old_one_goes() {
-    let mut cluster = Cluster::of(&["a", "b", "c"]).await;
+    let mut cluster = Cluster::with(&["a", "b", "c"], calm()).await;
     let leader = cluster.leader().await;
     cluster.get(&leader).propose(register("before")).await.unwrap();
     let lost = cluster.others(&leader)[0].clone();

@@ -67,27 +67,35 @@ async fn without_a_quorum_a_write_fails_soon_and_names_who_is_missing() {
     cluster.close().await;
 }
 
+/// Cuts the leader off, and says what became of that.
+async fn a_minority_is_refused(is_silent: bool) {
+    let cluster = Cluster::of(&THREE).await;
+    let cut_off = cluster.leader().await;
+    let rest: Vec<String> = cluster.others(&cut_off);
+    let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
+    cluster.net.faults(|f| f.is_silent = is_silent);
+    cluster.net.isolate(&cut_off, &rest);
+    let next = cluster.leader_of(&rest).await;
+    cluster.get(&next).propose(register("majority")).await.unwrap();
+    let refused = cluster.get(&cut_off).propose(register("minority")).await.unwrap_err();
+    assert!(matches!(refused, ProposeError::Unavailable { .. } | ProposeError::OutcomeUnknown { .. }), "{refused:?}");
+    let refused = cluster.get(&cut_off).propose(register("minority")).await.unwrap_err();
+    assert!(refused.to_string().contains("do not answer; 1 of 3 is here"), "{refused}");
+    assert!(!cluster.get(&cut_off).leadership().borrow().is_leader);
+    cluster.net.heal();
+    cluster.leader().await;
+    cluster.agree(&THREE).await;
+    cluster.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_minority_refuses_writes_while_the_majority_goes_on_and_then_they_agree() {
-    let cluster = Cluster::of(&THREE).await;
-    for is_silent in [false, true] {
-        let cut_off = cluster.leader().await;
-        let rest: Vec<String> = cluster.others(&cut_off);
-        let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
-        cluster.net.faults(|f| f.is_silent = is_silent);
-        cluster.net.isolate(&cut_off, &rest);
-        let next = cluster.leader_of(&rest).await;
-        cluster.get(&next).propose(register("majority")).await.unwrap();
-        let refused = cluster.get(&cut_off).propose(register("minority")).await.unwrap_err();
-        assert!(matches!(refused, ProposeError::Unavailable { .. } | ProposeError::OutcomeUnknown { .. }), "{refused:?}");
-        let refused = cluster.get(&cut_off).propose(register("minority")).await.unwrap_err();
-        assert!(refused.to_string().contains("do not answer; 1 of 3 is here"), "{refused}");
-        assert!(!cluster.get(&cut_off).leadership().borrow().is_leader);
-        cluster.net.heal();
-        cluster.leader().await;
-        cluster.agree(&THREE).await;
-    }
-    cluster.close().await;
+    a_minority_is_refused(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_is_the_same_when_the_network_says_nothing_of_what_it_loses() {
+    a_minority_is_refused(true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -26,6 +26,12 @@ pub fn quick() -> Timings {
     }
 }
 
+/// For tests in which nobody should be elected after the beginning: a machine that does something else for a while changes nothing.
+pub fn calm() -> Timings {
+    let ms = Duration::from_millis;
+    Timings { heartbeat: ms(200), election_min: ms(700), election_max: ms(1200), leader_wait: ms(3000), ..quick() }
+}
+
 /// What the network does to calls.
 #[derive(Default)]
 pub struct Faults {
@@ -160,6 +166,7 @@ pub struct Host {
 /// Servers on one network.
 pub struct Cluster {
     pub net: Net,
+    pub timings: Timings,
     pub hosts: BTreeMap<String, Host>,
 }
 
@@ -173,12 +180,17 @@ pub fn id(name: &str) -> ServerId {
 
 impl Cluster {
     pub fn empty() -> Self {
-        Self { net: Net::default(), hosts: BTreeMap::new() }
+        Self { net: Net::default(), timings: quick(), hosts: BTreeMap::new() }
     }
 
     /// These servers, which begin a cluster together, in this order.
     pub async fn of(names: &[&str]) -> Self {
-        let mut cluster = Self::empty();
+        Self::with(names, quick()).await
+    }
+
+    /// As [`Cluster::of`], with other timings.
+    pub async fn with(names: &[&str], timings: Timings) -> Self {
+        let mut cluster = Self { timings, ..Self::empty() };
         let voters: BTreeMap<ServerId, ServerAddress> = names.iter().map(|n| (id(n), address(n))).collect();
         for name in names {
             cluster.add(name, Start::Bootstrap { voters: voters.clone() }).await;
@@ -195,7 +207,7 @@ impl Cluster {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config::single(id(name), DataFolder::open(dir.path()).unwrap(), address(name));
         config.start = start;
-        config.timings = quick();
+        config.timings = self.timings.clone();
         config.transport = self.net.link(name);
         change(&mut config);
         self.hosts.insert(name.to_owned(), Host { name: name.to_owned(), config, server: None, dir });
