@@ -390,7 +390,7 @@ mod tests {
                         b.enqueue(e, at(now));
                     }
                     2 => if let Some(d) = b.dequeue(ALL, at(now)) { out.push((d.eval, d.token)); },
-                    3 => if let Some((e, t)) = out.pop() { if b.ack(&e.id, t) { prop_assert!(ended.insert(e.id.clone())); } },
+                    3 => if let Some((e, t)) = out.pop() && b.ack(&e.id, t) { prop_assert!(ended.insert(e.id.clone())); },
                     4 => if let Some((e, t)) = out.pop() { b.nack(&e.id, t, at(now)); },
                     _ => now += 7,
                 }
