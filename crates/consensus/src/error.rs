@@ -48,7 +48,8 @@ pub enum OpenError {
     },
     /// The log is of another server than the key.
     #[error(
-        "open server: the log is of server {kept}, but this server's key makes it {own}; put back the key that belongs to this log, or the          folder that belongs to this key; for a new server move the server folder away, remove {kept} from its cluster and let this one join"
+        "open server: the log is of server {kept}, but this server's key makes it {own}; put back the key that belongs to this log, or the \
+         folder that belongs to this key; for a new server move the server folder away, remove {kept} from its cluster and let this one join"
     )]
     OtherServer {
         /// The server of the log.

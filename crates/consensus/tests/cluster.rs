@@ -181,7 +181,8 @@ async fn a_log_of_another_server_is_refused() {
     config.id = id("b");
     config.start = Start::Join;
     let refused = Consensus::open(config).await.err().unwrap();
-    assert!(refused.to_string().contains("the log is of server id-a, but this server's key makes it id-b"), "{refused}");
+    let text = refused.to_string();
+    assert!(text.contains("the log is of server id-a, but this server's key makes it id-b") && !text.contains("  "), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
