@@ -78,7 +78,7 @@ async fn idle(server: &Consensus) {
 
 async fn bench(dir: &Path, proposers: usize) {
     let address = ServerAddress { name: "bench".to_owned(), rpc: "127.0.0.1:4647".to_owned() };
-    let server = Consensus::open(Config::single(DataFolder::open(dir).unwrap(), address)).await.unwrap();
+    let server = Consensus::open(Config::single("bench".to_owned().into(), DataFolder::open(dir).unwrap(), address)).await.unwrap();
     place(&server).await;
     let before = server.status().log.commits;
     let started = Instant::now();
@@ -111,7 +111,7 @@ async fn bench(dir: &Path, proposers: usize) {
     drop(server);
     let began = Instant::now();
     let address = ServerAddress { name: "bench".to_owned(), rpc: "127.0.0.1:4647".to_owned() };
-    let server = Consensus::open(Config::single(DataFolder::open(dir).unwrap(), address)).await.unwrap();
+    let server = Consensus::open(Config::single("bench".to_owned().into(), DataFolder::open(dir).unwrap(), address)).await.unwrap();
     let (opened, index) = (began.elapsed(), server.view().index());
     server.shutdown().await;
     println!("<!-- shut down in {stopped:.1?}, opened at entry {index} in {opened:.1?} -->");

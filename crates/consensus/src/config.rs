@@ -1,8 +1,8 @@
 //! How a server is opened, and the bounds it keeps.
 
-use crate::{Clock, Entropy, NoTransport, OpenError, OsEntropy, ServerAddress, SystemClock, Transport};
+use crate::{Clock, Entropy, NoTransport, OpenError, OsEntropy, ServerAddress, ServerId, SystemClock, Timings, Transport};
 use floe_store::DataFolder;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// The most bytes of one entry: what fits into one RPC frame.
 pub const ENTRY_BYTES: usize = 8 << 20;
@@ -14,45 +14,37 @@ pub const SNAPSHOT_ENTRIES: u64 = 8192;
 /// the newest one be damaged, and that a server that was away for a moment needs no snapshot.
 pub const LOG_ENTRIES_KEPT: u64 = 2 * SNAPSHOT_ENTRIES;
 
-/// Whether the server makes a cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The most bytes of entries in one call to a follower, unless a single entry has more.
+pub const APPEND_BYTES: usize = 1 << 20;
+/// The most bytes of a call or of its answer: an entry at its bound, with what is said around it. A transport carries that many.
+pub const CALL_BYTES: usize = ENTRY_BYTES + (1 << 20);
+/// How much of a snapshot one call carries.
+pub const SNAPSHOT_CHUNK_BYTES: usize = 1 << 20;
+/// The most bytes of a snapshot that another server may send. The state is in memory, so this is far more than one has.
+pub const SNAPSHOT_BYTES: u64 = 4 << 30;
+/// A learner that is further behind the leader's last entry than this is not promoted.
+pub const PROMOTE_LAG: u64 = 250;
+/// How long a leader that shuts down tries to hand over.
+pub const HAND_OVER: Duration = Duration::from_secs(2);
+
+/// Whether the server makes a cluster. A server that has a log goes on with it and heeds none of this.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// A server without a log makes a new cluster with itself as the only voter. One with a log goes on with it.
-    Bootstrap,
+    /// A server without a log makes a new cluster of these voters, itself among them: alone, or with others that are all started with the same
+    /// set.
+    Bootstrap {
+        /// The voters, and where each is.
+        voters: BTreeMap<ServerId, ServerAddress>,
+    },
     /// A server without a log waits until a cluster takes it in.
     Join,
-}
-
-/// How long things take.
-#[derive(Clone, Debug)]
-pub struct Timings {
-    /// Between two heartbeats of a leader.
-    pub heartbeat: Duration,
-    /// A follower that hears nothing for a time between this and `election_max` calls an election.
-    pub election_min: Duration,
-    /// See `election_min`. Also how long a leader's lease lasts.
-    pub election_max: Duration,
-    /// How long [`crate::Consensus::propose`] and [`crate::Consensus::linearizable`] wait.
-    pub deadline: Duration,
-    /// How long the only server of a cluster may take to apply its log when it is opened.
-    pub recovery: Duration,
-}
-
-impl Default for Timings {
-    fn default() -> Self {
-        Self {
-            heartbeat: Duration::from_millis(150),
-            election_min: Duration::from_millis(500),
-            election_max: Duration::from_millis(900),
-            deadline: Duration::from_secs(10),
-            recovery: Duration::from_secs(300),
-        }
-    }
 }
 
 /// How a server is opened.
 #[derive(Clone)]
 pub struct Config {
+    /// The server's id, from its key pair. The log keeps it at the first start; a log of another server is refused.
+    pub id: ServerId,
     /// The data folder, locked by whoever opens the agent.
     pub data: DataFolder,
     /// The server's name, for people, and where other servers reach it.
@@ -75,11 +67,12 @@ pub struct Config {
 
 impl Config {
     /// The only server of a cluster, on this machine's clock.
-    pub fn single(data: DataFolder, address: ServerAddress) -> Self {
+    pub fn single(id: ServerId, data: DataFolder, address: ServerAddress) -> Self {
         Self {
             data,
+            start: Start::Bootstrap { voters: BTreeMap::from([(id.clone(), address.clone())]) },
+            id,
             address,
-            start: Start::Bootstrap,
             timings: Timings::default(),
             snapshot_entries: SNAPSHOT_ENTRIES,
             log_entries_kept: LOG_ENTRIES_KEPT,
@@ -89,8 +82,9 @@ impl Config {
         }
     }
 
-    pub(crate) fn raft(&self) -> Result<openraft::Config, OpenError> {
-        let ms = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+    /// Refuses what makes no sense.
+    fn check(&self) -> Result<(), OpenError> {
+        self.timings.check()?;
         if self.log_entries_kept < self.snapshot_entries {
             let text = format!(
                 "{} entries are kept behind a snapshot, but at least the {} between two snapshots are needed",
@@ -98,17 +92,42 @@ impl Config {
             );
             return Err(OpenError::Config(text));
         }
+        Ok(())
+    }
+
+    /// The voters that begin a cluster, if this server is to begin one.
+    pub(crate) fn founders(&self) -> Result<Option<&BTreeMap<ServerId, ServerAddress>>, OpenError> {
+        match &self.start {
+            Start::Join => Ok(None),
+            Start::Bootstrap { voters } if voters.contains_key(&self.id) => Ok(Some(voters)),
+            Start::Bootstrap { .. } => {
+                let text =
+                    format!("this server ({}) is not among the voters that begin the cluster; name it there, or let it join", self.id);
+                Err(OpenError::Config(text))
+            }
+        }
+    }
+
+    pub(crate) fn raft(&self) -> Result<openraft::Config, OpenError> {
+        self.check()?;
+        let ms = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+        let timings = &self.timings;
         let config = openraft::Config {
             cluster_name: "floe".to_owned(),
-            heartbeat_interval: ms(self.timings.heartbeat),
-            election_timeout_min: ms(self.timings.election_min),
-            election_timeout_max: ms(self.timings.election_max),
+            heartbeat_interval: ms(timings.heartbeat),
+            election_timeout_min: ms(timings.election_min),
+            election_timeout_max: ms(timings.election_max),
+            // A leader whose calls come through one way only would keep the others from an election for ever: without a quorum it falls silent
+            // for as long as they need for one.
+            quorum_loss_probe_interval: Some(ms(timings.silence())),
             enable_pre_vote: Some(true),
             // A leader that crashed may have sent entries that others have and its own disk has not. Leading on in the same term, it would
             // make other entries under the same ids. A new election costs one more write of the vote.
             enable_leader_restore: Some(false),
             snapshot_policy: openraft::SnapshotPolicy::LogsSinceLast(self.snapshot_entries),
             max_in_snapshot_log_to_keep: self.log_entries_kept,
+            // A server that comes back is tried often enough to be caught up within a second.
+            backoff: "50ms 100ms 200ms ..500ms".to_owned(),
             ..openraft::Config::default()
         };
         config.validate().map_err(|e| OpenError::Config(e.to_string()))

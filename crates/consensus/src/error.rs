@@ -1,6 +1,6 @@
 //! What a caller can be told.
 
-use crate::{Server, codec::EncodeError};
+use crate::{ChangeError, ServerId, codec::EncodeError};
 use floe_store::{LogError, SnapshotError};
 use std::time::Duration;
 
@@ -46,6 +46,17 @@ pub enum OpenError {
         /// The last entry of the snapshot; zero when there is none.
         snapshot: u64,
     },
+    /// The log is of another server than the key.
+    #[error(
+        "open server: the log is of server {kept}, but this server's key makes it {own}; put back the key that belongs to this log, or the \
+         folder that belongs to this key; for a new server move the server folder away, remove {kept} from its cluster and let this one join"
+    )]
+    OtherServer {
+        /// The server of the log.
+        kept: ServerId,
+        /// The server of the key.
+        own: ServerId,
+    },
     /// The configuration makes no sense.
     #[error("open server: the configuration is not usable: {0}")]
     Config(String),
@@ -58,6 +69,9 @@ pub enum OpenError {
     /// The first entry of a new cluster could not be written.
     #[error("open server: write the cluster's version")]
     Bootstrap(#[source] Box<ProposeError>),
+    /// A single server could not write its address into the membership.
+    #[error("open server: write its address into the membership")]
+    Announce(#[source] Box<ChangeError>),
     /// A thread of the runtime could not be had.
     #[error("open server: the runtime is shutting down")]
     Runtime,
@@ -66,21 +80,13 @@ pub enum OpenError {
 /// A command was not carried out, or nobody knows.
 #[derive(Debug, thiserror::Error)]
 pub enum ProposeError {
-    /// Another server leads; ask it. Nothing was done.
-    #[error("propose {command}: this server does not lead; ask {leader}")]
-    NotLeader {
-        /// The command's kind.
-        command: &'static str,
-        /// The server that leads.
-        leader: Box<Server>,
-    },
-    /// Nobody leads as far as this server knows. Nothing was done.
+    /// No leader took it while one was waited for. Nothing was done.
     #[error("propose {command}: no server leads at present; {advice}")]
     Unavailable {
         /// The command's kind.
         command: &'static str,
-        /// What to do.
-        advice: &'static str,
+        /// Which servers do not answer, and what to do.
+        advice: String,
     },
     /// Too much waits. Nothing was done.
     #[error("propose {command}: {limit} proposals wait already and none was done within {after:?}; try again later")]
@@ -110,11 +116,23 @@ pub enum ProposeError {
         /// How long it waited.
         after: Duration,
     },
-    /// The leader changed meanwhile. It may have been done or may still be done.
-    #[error("propose {command}: the leader changed meanwhile; it may still be carried out, so look before you try again")]
+    /// The leader changed or could not be reached meanwhile. It may have been done or may still be done.
+    #[error("propose {command}: the leader was lost meanwhile; it may still be carried out, so look before you try again")]
     OutcomeUnknown {
         /// The command's kind.
         command: &'static str,
+    },
+    /// It was done, but this server does not show it yet.
+    #[error(
+        "propose {command}: it was carried out as entry {index}, but this server has not applied that within {after:?}; do not try it again"
+    )]
+    Behind {
+        /// The command's kind.
+        command: &'static str,
+        /// The index of its entry.
+        index: u64,
+        /// How long it waited.
+        after: Duration,
     },
     /// This server stopped.
     #[error("propose {command}: {reason}")]
@@ -144,21 +162,13 @@ impl ProposeError {
 /// A read could not be made sure to be up to date, or a snapshot was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// Another server leads; ask it.
-    #[error("{action}: this server does not lead; ask {leader}")]
-    NotLeader {
-        /// What was asked.
-        action: &'static str,
-        /// The server that leads.
-        leader: Box<Server>,
-    },
-    /// Nobody leads as far as this server knows.
+    /// No leader answered while one was waited for.
     #[error("{action}: no server leads at present; {advice}")]
     Unavailable {
         /// What was asked.
         action: &'static str,
-        /// What to do.
-        advice: &'static str,
+        /// Which servers do not answer, and what to do.
+        advice: String,
     },
     /// No answer in time.
     #[error("{action}: no answer within {after:?}; try again")]

@@ -1,33 +1,42 @@
 //! The servers' agreement: proposals, reads, leadership. The only crate that names openraft, and only `raft_types` spells its types out.
 //!
 //! ```text
-//! propose(Command) -> stamp -> openraft -> log (append, one fdatasync a batch) -> apply -> views, events -> answer
+//! propose(Command) -> the leader: stamp -> openraft -> log (append, one fdatasync a batch) -> quorum -> apply -> views, events -> answer
+//!                  \-> any other server: call the leader -> wait until it is applied here too -> answer
 //! ```
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`consensus`] | [`Consensus`]: open, propose, read, watch, shut down |
-//! | [`config`] | [`Config`], timings, bounds |
+//! | [`consensus`] | [`Consensus`]: open, propose, read, watch, shut down; finding the leader |
+//! | [`membership`] | adding, promoting, demoting, removing servers; handing over |
+//! | [`config`], [`timings`] | [`Config`], bounds, and which timings make sense |
 //! | [`error`] | what a caller can be told |
 //! | [`stamp`] | [`Clock`] and [`Entropy`], which a simulation replaces |
 //! | [`publish`] | views and events for watchers |
-//! | [`leadership`] | who leads |
+//! | [`leadership`] | who leads, and who does not any more |
 //! | [`status`] | numbers for `/v1/status` and metrics |
-//! | [`network`] | [`Transport`]: how servers call each other |
+//! | [`network`] | [`Transport`]: how servers call each other, and what they say |
+//! | [`server_id`], [`cluster_id`] | who a server is, and which cluster it is in |
 //! | `log`, `machine`, `codec` | adapters: our log, our state machine, and their bytes |
 //!
 //! | task | input | output |
 //! |---|---|---|
-//! | openraft's core, ticker and state machine worker | proposals, the log's callbacks, time | appends, applies |
-//! | `leadership::follow` | openraft's metrics | [`Leadership`]; notices that openraft stopped |
+//! | openraft's core, ticker, state machine worker, and one for each other server | proposals, calls, the log's callbacks, time | appends, applies, calls |
+//! | `leadership::follow` | openraft's metrics, time | [`Leadership`]; the address book; silence without a quorum; notices that openraft stopped |
+//! | `consensus::upkeep` | leadership and membership | the first command of a cluster; this server's address in the membership |
 //! | `raft-log-writer` (a thread, in `floe-store`) | appends | fdatasyncs, callbacks |
 //!
 //! Invariants:
 //! - An answer to a proposal is given when the entry is durable on a quorum and applied here, and the view shows it.
+//! - A command is appended at most once, however often and wherever it is passed on.
 //! - An entry that cannot be decoded or applied stops the server; nothing after it is applied, and no view shows anything of it.
+//! - No membership is ever joint: each change is one entry with at most one voter more or less.
+//! - A call of another cluster, for another server, or to a voter that lost its log, changes nothing.
 //! - No async worker waits for a disk: the log has a thread, and reads of old entries and snapshots run on blocking threads.
+//! - Every wait has an end: a deadline, or the end of this server.
 #![forbid(unsafe_code)]
 
+pub mod cluster_id;
 mod codec;
 pub mod config;
 pub mod consensus;
@@ -35,6 +44,7 @@ pub mod error;
 pub mod leadership;
 mod log;
 mod machine;
+pub mod membership;
 pub mod network;
 pub mod publish;
 mod raft_types;
@@ -42,17 +52,21 @@ pub mod server_id;
 pub mod stamp;
 pub mod status;
 mod stop;
+pub mod timings;
 
 #[cfg(test)]
 mod tests;
 
-pub use config::{Config, Start, Timings};
+pub use cluster_id::ClusterId;
+pub use config::{Config, Start};
 pub use consensus::{Consensus, Proposed};
 pub use error::{OpenError, ProposeError, ReadError, StopReason};
 pub use floe_store::{DataFolder, FolderError};
 pub use leadership::Leadership;
-pub use network::{NoTransport, Rpc, Transport, TransportError};
+pub use membership::{ChangeError, Member};
+pub use network::{Delivery, HandleError, NoTransport, Rpc, Transport, TransportError};
 pub use publish::{Event, EventError, Events};
 pub use server_id::{Server, ServerAddress, ServerId};
 pub use stamp::{Clock, Entropy, OsEntropy, SystemClock};
 pub use status::Status;
+pub use timings::Timings;

@@ -2,6 +2,7 @@
 
 use crate::{
     codec,
+    config::APPEND_BYTES,
     raft_types::{Entry, IoFlushed, LogId, LogState, OptionalSend, RaftLogReader, RaftLogStorage, TypeConfig, Vote, log_id, position},
     stop::StopCell,
 };
@@ -12,6 +13,9 @@ use tokio::sync::oneshot;
 
 /// How many entries are read at once when many are to be applied: what is in memory then is bounded, however far behind the state is.
 const READ_ENTRIES: u64 = 256;
+
+/// How many entries are read at once to be sent: with each at its bound they are still few enough for memory.
+const SEND_ENTRIES: u64 = 32;
 
 /// Clones share the log.
 #[derive(Clone)]
@@ -25,11 +29,15 @@ impl Log {
         Self { store, stop }
     }
 
+    async fn records(&self, range: Range<u64>) -> io::Result<Vec<LogRecord>> {
+        match self.store.read_cached(range.clone()) {
+            Some(records) => Ok(records),
+            None => self.read_from_disk(range).await,
+        }
+    }
+
     async fn read(&self, range: Range<u64>) -> io::Result<Vec<Entry>> {
-        let records = match self.store.read_cached(range.clone()) {
-            Some(records) => records,
-            None => self.read_from_disk(range).await?,
-        };
+        let records = self.records(range).await?;
         records.iter().map(codec::decode_entry).collect::<Result<_, _>>().map_err(|e| self.stop.fail(&e))
     }
 
@@ -97,6 +105,27 @@ impl RaftLogReader<TypeConfig> for Log {
             }
         });
         Box::pin(chunks.try_flatten())
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        let mut bytes = 0;
+        let mut next = start;
+        while next < end {
+            let records = self.records(next..end.min(next.saturating_add(SEND_ENTRIES))).await?;
+            for record in &records {
+                bytes += record.payload.len();
+                if bytes > APPEND_BYTES && !entries.is_empty() {
+                    return Ok(entries);
+                }
+                entries.push(codec::decode_entry(record).map_err(|e| self.stop.fail(&e))?);
+            }
+            if records.is_empty() {
+                break;
+            }
+            next = next.saturating_add(records.len() as u64);
+        }
+        Ok(entries)
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {

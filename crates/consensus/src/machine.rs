@@ -196,7 +196,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
         let install = move || -> Result<_, Box<dyn std::error::Error + Send + Sync>> {
             let found = file.read()?;
             let state = State::decode(&found.body)?;
-            let own = if snapshots.holds(&file) { file } else { snapshots.save(found.id, &found.meta, &found.body)? };
+            let own = if snapshots.holds(&file) { snapshots.adopt(&file)? } else { snapshots.save(found.id, &found.meta, &found.body)? };
             Ok((state, meta, own))
         };
         let installed = tokio::task::spawn_blocking(install).await.map_err(io::Error::other)?;

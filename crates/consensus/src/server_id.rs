@@ -1,9 +1,11 @@
 //! Who a server is, and where. The id never changes; the address may at any time.
 
+use floe_store::{DataFolder, LogError, LogStore};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A server's id: drawn at its first start and kept in its log, so that a server that lost its log is another server.
+/// A server's id. The agent derives it from the server's key pair; the log keeps it too, so that a log is never used under another id, and a
+/// server that lost its log needs a new key pair and is another server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ServerId(String);
@@ -13,6 +15,19 @@ impl ServerId {
     pub fn random() -> Self {
         Self(uuid::Uuid::new_v4().to_string())
     }
+
+    /// For an agent without a key pair, such as one of a development cluster of one: the id that the log in this folder has, or a new one, which
+    /// the log keeps once the server was opened with it. Blocks, and reads the whole log.
+    ///
+    /// # Errors
+    /// When the log cannot be opened.
+    pub fn kept_in(data: &DataFolder) -> Result<Self, LogError> {
+        let log = LogStore::open(data)?;
+        let kept = log.server_id();
+        log.close();
+        Ok(kept.map_or_else(Self::random, Self))
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -41,7 +56,7 @@ pub struct ServerAddress {
 }
 
 /// A server with its address.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Server {
     /// Which.
     pub id: ServerId,

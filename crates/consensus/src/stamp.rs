@@ -56,6 +56,11 @@ impl Stamper {
         Self { clock, entropy, last: AtomicI64::new(0) }
     }
 
+    /// 128 random bits that tell one thing from another.
+    pub(crate) fn draw(&self) -> (u64, u64) {
+        self.entropy.seed()
+    }
+
     pub(crate) fn stamp(&self) -> Stamp {
         let now = self.clock.now().0;
         let before = self.last.fetch_max(now, Ordering::Relaxed);

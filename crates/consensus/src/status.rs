@@ -2,7 +2,6 @@
 
 use crate::{
     Server, ServerId, StopReason,
-    leadership::server_of,
     raft_types::{Instant, LogId, Metrics, ServerState, position},
 };
 use floe_store::{Position, log::LogStats};
@@ -45,7 +44,7 @@ pub struct Status {
     pub role: Role,
     /// The term.
     pub term: u64,
-    /// The leader, when one is known.
+    /// The leader, when one is known and heard.
     pub leader: Option<Server>,
     /// The last entry in the log.
     pub last_log_index: Option<u64>,
@@ -63,26 +62,38 @@ pub struct Status {
     pub peers: Vec<Peer>,
     /// What the log did since the server was opened.
     pub log: LogStats,
+    /// This server was a member and was removed. It goes on as it is, but hears of nothing any more.
+    pub is_removed: bool,
     /// Why it stopped, if it did.
     pub stopped: Option<StopReason>,
 }
 
-pub(crate) fn status(metrics: &Metrics, applied_index: u64, log: LogStats, stopped: Option<StopReason>) -> Status {
+/// What the metrics do not say.
+pub(crate) struct Beside {
+    pub(crate) leader: Option<Server>,
+    pub(crate) applied_index: u64,
+    pub(crate) log: LogStats,
+    pub(crate) is_removed: bool,
+    pub(crate) stopped: Option<StopReason>,
+}
+
+pub(crate) fn status(metrics: &Metrics, beside: Beside) -> Status {
     let at = |id: &Option<LogId>| id.as_ref().map(position);
     Status {
         id: metrics.id.clone(),
         role: role(metrics.state),
         term: metrics.current_term,
-        leader: metrics.current_leader.as_ref().and_then(|id| server_of(&metrics.membership_config, id)),
+        leader: beside.leader,
         last_log_index: metrics.last_log_index,
         committed: at(&metrics.local_committed),
-        applied_index,
+        applied_index: beside.applied_index,
         snapshot: at(&metrics.snapshot),
         purged: at(&metrics.purged),
         last_quorum_contact: metrics.last_quorum_acked.as_ref().map(|at| at.elapsed()),
         peers: peers(metrics),
-        log,
-        stopped,
+        log: beside.log,
+        is_removed: beside.is_removed,
+        stopped: beside.stopped,
     }
 }
 

@@ -11,14 +11,17 @@
 //! | [`heartbeat::Heartbeats`] | heartbeats, time | nodes that were silent too long |
 //! | [`deadline::expired`] | a view, time | deployments that made no progress |
 //! | [`garbage::collect`] | a view, time | what is over and old |
+//! | [`autopilot::Autopilot`] | what the leader sees of the servers, time | how they are, which gets a vote, which dead one goes |
 #![forbid(unsafe_code)]
 
+pub mod autopilot;
 pub mod blocked;
 pub mod broker;
 pub mod deadline;
 pub mod garbage;
 pub mod heartbeat;
 
+pub use autopilot::Autopilot;
 pub use blocked::Blocked;
 pub use broker::{Broker, Delivery};
 pub use heartbeat::Heartbeats;

@@ -16,7 +16,7 @@ fn what_was_written_is_there_after_reopening() {
     let folder = DataFolder::open(dir.path()).unwrap();
     let log = LogStore::open(&folder).unwrap();
     assert_eq!(log.bounds(), Bounds { purged: None, last: None });
-    assert_eq!((log.vote(), log.committed(), log.server_id()), (None, None, None));
+    assert_eq!((log.vote(), log.committed(), log.server_id(), log.cluster_id()), (None, None, None, None));
     append(&log, records(1, 0..=9)).unwrap();
     vote(&log, b"me").unwrap();
     truncate(&log, Some(at(1, 7))).unwrap();
@@ -26,6 +26,9 @@ fn what_was_written_is_there_after_reopening() {
     let (tell, told) = done();
     now(log.save_server_id("abc".to_owned(), tell)).unwrap();
     told.recv().unwrap().unwrap();
+    let (tell, told) = done();
+    now(log.save_cluster_id("blue".to_owned(), tell)).unwrap();
+    told.recv().unwrap().unwrap();
     let expected: Vec<_> = records(1, 4..=7).into_iter().chain(records(2, 8..=12)).collect();
     assert_eq!(log.read(0..100).unwrap(), expected);
     log.close();
@@ -34,7 +37,7 @@ fn what_was_written_is_there_after_reopening() {
     let log = LogStore::open(&folder).unwrap();
     assert_eq!(log.bounds(), Bounds { purged: Some(at(1, 3)), last: Some(at(2, 12)) });
     assert_eq!(log.vote().as_deref(), Some(b"me".as_slice()));
-    assert_eq!(log.server_id().as_deref(), Some("abc"));
+    assert_eq!((log.server_id().as_deref(), log.cluster_id().as_deref()), (Some("abc"), Some("blue")));
     assert_eq!(log.committed(), Some(at(2, 11)));
     assert_eq!(log.read(0..100).unwrap(), expected);
     assert_eq!(log.read(6..9).unwrap(), expected[2..5]);

@@ -3,10 +3,10 @@
 
 use floe_store::{
     DataFolder, SnapshotError, SnapshotId, SnapshotStore,
-    snapshot::KEEP,
+    snapshot::{Directory, FsDirectory, KEEP},
     twin::{Chance, Fault, Folder},
 };
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
 
 fn id(index: u64) -> SnapshotId {
     SnapshotId { index, term: 3 }
@@ -130,4 +130,81 @@ fn what_was_kept_survives_a_power_cut_at_every_operation() {
 fn save_until_it_fails(folder: &Folder) -> u64 {
     let Ok(snapshots) = SnapshotStore::open_in(Arc::new(folder.clone())) else { return 0 };
     (1..=5).take_while(|index| snapshots.save(id(*index), b"meta", &body(*index)).is_ok()).last().unwrap_or(0)
+}
+
+/// A directory whose disk is full: half of what is written arrives.
+#[derive(Debug)]
+struct FullDisk(FsDirectory);
+
+impl Directory for FullDisk {
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.0.list()
+    }
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        self.0.read(name)
+    }
+    fn write(&self, name: &str, parts: &[&[u8]]) -> io::Result<()> {
+        let whole = parts.concat();
+        self.0.write(name, &[&whole[..whole.len() / 2]])?;
+        Err(io::ErrorKind::StorageFull.into())
+    }
+    fn sync_file(&self, name: &str) -> io::Result<()> {
+        self.0.sync_file(name)
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.0.remove(name)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+}
+
+#[test]
+fn another_servers_snapshot_counts_only_when_it_is_adopted() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let sent = store(&from).save(id(7), b"meta", &body(7)).unwrap().bytes().unwrap();
+    let snapshots = store(&to);
+    let staged = snapshots.stage(&sent).unwrap();
+    assert_eq!((staged.id(), staged.read().unwrap().body), (id(7), body(7)));
+    assert_eq!(snapshots.newest().unwrap(), None, "it is not this server's yet");
+    assert_eq!(files(&to).len(), 1);
+    let snapshots = store_again(&to, snapshots);
+    assert!(files(&to).is_empty(), "a start forgets it");
+    let staged = snapshots.stage(&sent).unwrap();
+    let own = snapshots.adopt(&staged).unwrap();
+    snapshots.discard(&staged).unwrap();
+    assert_eq!(files(&to), ["7-3.snap"]);
+    assert_eq!(own.read().unwrap(), snapshots.newest().unwrap().unwrap());
+    assert_eq!(snapshots.adopt(&own).unwrap().id(), id(7), "one's own stays what it is");
+    let refused = snapshots.stage(&sent).unwrap();
+    snapshots.discard(&refused).unwrap();
+    assert_eq!(files(&to), ["7-3.snap"]);
+}
+
+#[test]
+fn another_servers_snapshot_that_is_not_whole_leaves_nothing() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let sent = store(&from).save(id(7), b"meta", &body(7)).unwrap().bytes().unwrap();
+    let snapshots = store(&to);
+    let mut flipped = sent.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    for bad in [&sent[..sent.len() - 1], &flipped, b"rubbish"] {
+        let refused = snapshots.stage(bad).unwrap_err();
+        assert!(matches!(refused, SnapshotError::Damaged { .. }) && refused.to_string().contains("from another server"), "{refused}");
+    }
+    assert!(files(&to).is_empty());
+}
+
+#[test]
+fn a_full_disk_leaves_nothing_of_what_did_not_fit() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let sent = store(&from).save(id(7), b"meta", &body(7)).unwrap().bytes().unwrap();
+    drop(store(&to));
+    let full = SnapshotStore::open_in(Arc::new(FullDisk(FsDirectory::new(&path(&to))))).unwrap();
+    assert!(matches!(full.stage(&sent), Err(SnapshotError::Io { .. })));
+    assert!(matches!(full.save(id(8), b"", &body(8)), Err(SnapshotError::Io { .. })));
+    assert!(files(&to).is_empty());
 }

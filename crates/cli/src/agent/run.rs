@@ -9,7 +9,7 @@ use crate::VERSION;
 use anyhow::{Context, bail};
 use floe_api::NodeApi;
 use floe_client::{Client, ClientConfig, Override, Reserve};
-use floe_consensus::{Config, Consensus, DataFolder, ServerAddress, StopReason};
+use floe_consensus::{Config, Consensus, DataFolder, ServerAddress, ServerId, StopReason};
 use floe_server::{Listener, Server, ServerConfig, Serving, http, listen, rpc, serve};
 use std::{
     net::SocketAddr,
@@ -71,7 +71,9 @@ impl Agent {
             rpc_address = Some(listener.address.to_string());
             rpc_listener = Some(listener);
             let address = ServerAddress { name: config.name.clone(), rpc: rpc_address.clone().unwrap_or_default() };
-            let consensus = Consensus::open(Config::single(folder.clone(), address)).await?;
+            let beside = folder.clone();
+            let id = tokio::task::spawn_blocking(move || ServerId::kept_in(&beside)).await??;
+            let consensus = Consensus::open(Config::single(id, folder.clone(), address)).await?;
             self.server = Some(Server::start(server_config(config), consensus));
         }
         let upstream = rpc_address.clone().or_else(|| config.file.client.servers.first().cloned());

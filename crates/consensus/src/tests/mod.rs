@@ -1,8 +1,7 @@
-//! Tests that need what is private: openraft's own suite over our storage, three servers in one process, and a state that panics.
+//! Tests that need what is private: openraft's own suite over our storage, and a state that panics.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod bounds;
-mod cluster;
 mod panics;
 mod suite;
 
@@ -11,7 +10,11 @@ use floe_model::Node;
 use floe_state::Command;
 
 pub(super) fn config(dir: &std::path::Path) -> Config {
-    Config::single(DataFolder::open(dir).unwrap(), ServerAddress { name: "one".to_owned(), rpc: "127.0.0.1:4647".to_owned() })
+    Config::single(
+        "one".to_owned().into(),
+        DataFolder::open(dir).unwrap(),
+        ServerAddress { name: "one".to_owned(), rpc: "127.0.0.1:4647".to_owned() },
+    )
 }
 
 pub(super) async fn single(dir: &tempfile::TempDir) -> Consensus {

@@ -1,15 +1,21 @@
 //! A server of its own on a folder of its own.
 #![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, unreachable_pub)]
 
+pub mod net;
+
 use floe_consensus::{Config, Consensus, DataFolder, ServerAddress};
 use floe_model::Node;
 use floe_state::{Command, State};
 use floe_store::{LogRecord, LogStore};
 use sha2::{Digest, Sha256};
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 pub fn config(dir: &Path) -> Config {
-    Config::single(DataFolder::open(dir).unwrap(), ServerAddress { name: "one".to_owned(), rpc: "127.0.0.1:4647".to_owned() })
+    Config::single(
+        "one".to_owned().into(),
+        DataFolder::open(dir).unwrap(),
+        ServerAddress { name: "one".to_owned(), rpc: "127.0.0.1:4647".to_owned() },
+    )
 }
 
 pub async fn open(dir: &Path) -> Consensus {
@@ -48,4 +54,19 @@ pub fn replay(records: &[LogRecord]) -> State {
         }
     }
     state
+}
+
+/// Looks again and again until there is something; a test fails rather than wait for ever.
+pub async fn wait_for<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
+    const PATIENCE: Duration = Duration::from_secs(15);
+    const AGAIN: Duration = Duration::from_millis(5);
+    let found = tokio::time::timeout(PATIENCE, async {
+        loop {
+            match look() {
+                Some(found) => return found,
+                None => tokio::time::sleep(AGAIN).await,
+            }
+        }
+    });
+    found.await.unwrap_or_else(|_| panic!("waited {PATIENCE:?} for {what}"))
 }

@@ -40,7 +40,8 @@ impl World {
     pub async fn new() -> World {
         let folder = tempfile::tempdir().unwrap();
         let address = ServerAddress { name: "one".to_owned(), rpc: "127.0.0.1:4647".to_owned() };
-        let consensus = Consensus::open(Config::single(DataFolder::open(folder.path()).unwrap(), address)).await.unwrap();
+        let consensus =
+            Consensus::open(Config::single("one".to_owned().into(), DataFolder::open(folder.path()).unwrap(), address)).await.unwrap();
         let server = Server::start(ServerConfig { workers: 1, ..ServerConfig::default() }, consensus);
         let router = http::router(Agent {
             server: Some(server.clone()),

@@ -21,6 +21,7 @@ const KEY_VOTE: &str = "vote";
 const KEY_COMMITTED: &str = "committed";
 const KEY_PURGED: &str = "purged";
 const KEY_SERVER_ID: &str = "server-id";
+const KEY_CLUSTER_ID: &str = "cluster-id";
 
 /// One write.
 #[derive(Clone, Debug)]
@@ -28,6 +29,7 @@ pub(crate) enum Write {
     Append(Vec<LogRecord>),
     Vote(Vec<u8>),
     ServerId(String),
+    ClusterId(String),
     /// Forgets the entries from this index on.
     Truncate {
         from: u64,
@@ -44,6 +46,7 @@ pub(crate) struct Contents {
     pub(crate) committed: Option<Position>,
     pub(crate) vote: Option<Vec<u8>>,
     pub(crate) server_id: Option<String>,
+    pub(crate) cluster_id: Option<String>,
 }
 
 #[derive(Debug)]
@@ -123,14 +126,18 @@ impl LogFile {
             let found = self.meta(key)?;
             found.map(|bytes| Position::decode(&bytes).ok_or_else(|| damaged(&self.path, format!("record {key}")))).transpose()
         };
-        let server_id = self.meta(KEY_SERVER_ID)?.map(String::from_utf8).transpose();
+        let text = |key| -> Result<Option<String>, LogError> {
+            let found = self.meta(key)?.map(String::from_utf8).transpose();
+            found.map_err(|_| damaged(&self.path, format!("record {key}")))
+        };
         let purged = position(KEY_PURGED)?;
         Ok(Contents {
             last: self.check_entries(purged)?.or(purged),
             purged,
             committed: position(KEY_COMMITTED)?,
             vote: self.meta(KEY_VOTE)?,
-            server_id: server_id.map_err(|_| damaged(&self.path, "record server-id"))?,
+            server_id: text(KEY_SERVER_ID)?,
+            cluster_id: text(KEY_CLUSTER_ID)?,
         })
     }
 
@@ -230,6 +237,7 @@ fn apply(write: &Write, log: &mut Table<'_, u64, &'static [u8]>, meta: &mut Tabl
         }
         Write::Vote(vote) => put(meta, KEY_VOTE, vote)?,
         Write::ServerId(id) => put(meta, KEY_SERVER_ID, id.as_bytes())?,
+        Write::ClusterId(id) => put(meta, KEY_CLUSTER_ID, id.as_bytes())?,
         Write::Truncate { from } => log.retain_in(*from.., |_, _| false).map_err(boxed)?,
         Write::Purge(upto) => {
             log.retain_in(..=upto.index, |_, _| false).map_err(boxed)?;

@@ -164,6 +164,18 @@ impl LogStore {
         .await
     }
 
+    /// Keeps the id of the cluster that the entries are of.
+    ///
+    /// # Errors
+    /// When the log has failed or is closed.
+    pub async fn save_cluster_id(&self, id: String, done: Done) -> Result<(), LogError> {
+        self.submit(id.len(), done, |tail| {
+            tail.contents.cluster_id = Some(id.clone());
+            Ok(Write::ClusterId(id))
+        })
+        .await
+    }
+
     /// Notes how far is committed. It is written with the next batch and when the log is closed, never by a sync of its own: after a
     /// crash it may be older, which is safe, because commitment is found anew by the next leader.
     pub fn save_committed(&self, committed: Option<Position>) {
@@ -250,6 +262,11 @@ impl LogStore {
     /// The id that this server goes by.
     pub fn server_id(&self) -> Option<String> {
         self.shared.tail().contents.server_id.clone()
+    }
+
+    /// The id of the cluster that the entries are of.
+    pub fn cluster_id(&self) -> Option<String> {
+        self.shared.tail().contents.cluster_id.clone()
     }
 
     /// Why nothing is written any more.

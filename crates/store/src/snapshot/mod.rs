@@ -10,13 +10,18 @@ pub use directory::{Directory, FsDirectory};
 
 use crate::{DataFolder, FolderError, SERVER_ADVICE, folder::make_private};
 use format::Flaw;
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// How many snapshots are kept: the newest, and the one before it in case the newest is damaged.
 pub const KEEP: usize = 2;
 
 const EXTENSION: &str = ".snap";
 const TEMPORARY: &str = ".tmp";
+/// The ending of a snapshot that another server sent and that is not this server's yet. It ends as [`TEMPORARY`] does, so a start removes it.
+const STAGED: &str = ".staged.tmp";
 const DAMAGED: &str = ".damaged";
 const DIRECTORY: &str = "snapshots";
 
@@ -94,6 +99,8 @@ pub struct Snapshot {
 pub struct SnapshotFile {
     directory: Arc<dyn Directory>,
     id: SnapshotId,
+    /// It has not got its name yet: see [`SnapshotStore::stage`].
+    is_staged: bool,
 }
 
 impl SnapshotFile {
@@ -107,24 +114,45 @@ impl SnapshotFile {
     /// # Errors
     /// When it cannot be read, is damaged, or was written by a newer build.
     pub fn read(&self) -> Result<Snapshot, SnapshotError> {
-        let name = self.id.file_name();
-        let file = self.directory.display(&name);
-        let bytes = self.directory.read(&name).map_err(|source| SnapshotError::Io { action: "read", file: file.clone(), source })?;
-        let parsed = format::parse(&bytes).map_err(|flaw| match flaw {
-            Flaw::Future(found) => SnapshotError::FutureFormat { file: file.clone(), found, known: format::FORMAT },
-            flaw => SnapshotError::Damaged { file: file.clone(), flaw: flaw.to_string() },
-        })?;
+        let parsed = checked(&self.bytes()?, &self.display())?;
         if parsed.id != self.id {
-            return Err(SnapshotError::Damaged { file, flaw: "it is another snapshot than its name says".to_owned() });
+            return Err(SnapshotError::Damaged { file: self.display(), flaw: "it is another snapshot than its name says".to_owned() });
         }
-        Ok(Snapshot { id: self.id, meta: parsed.meta.to_vec(), body: parsed.body.to_vec() })
+        Ok(parsed)
+    }
+
+    /// The file as it is, for another server's [`SnapshotStore::stage`]. It is not checked: that server does.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn bytes(&self) -> Result<Vec<u8>, SnapshotError> {
+        let read = self.directory.read(&self.name());
+        read.map_err(|source| SnapshotError::Io { action: "read", file: self.display(), source })
+    }
+
+    fn name(&self) -> String {
+        if self.is_staged { format!("{}{STAGED}", self.id.file_name()) } else { self.id.file_name() }
+    }
+
+    fn display(&self) -> String {
+        self.directory.display(&self.name())
     }
 }
 
-/// The folder of snapshots. Clones share it; one writer at a time.
+/// A file's content, when it is what was written. `file` is its name for messages.
+fn checked(bytes: &[u8], file: &str) -> Result<Snapshot, SnapshotError> {
+    let parsed = format::parse(bytes).map_err(|flaw| match flaw {
+        Flaw::Future(found) => SnapshotError::FutureFormat { file: file.to_owned(), found, known: format::FORMAT },
+        flaw => SnapshotError::Damaged { file: file.to_owned(), flaw: flaw.to_string() },
+    })?;
+    Ok(Snapshot { id: parsed.id, meta: parsed.meta.to_vec(), body: parsed.body.to_vec() })
+}
+
+/// The folder of snapshots. Clones share it; those who write wait for each other.
 #[derive(Clone, Debug)]
 pub struct SnapshotStore {
     directory: Arc<dyn Directory>,
+    writing: Arc<Mutex<()>>,
 }
 
 impl SnapshotStore {
@@ -143,7 +171,7 @@ impl SnapshotStore {
     /// # Errors
     /// As [`SnapshotStore::open`].
     pub fn open_in(directory: Arc<dyn Directory>) -> Result<Self, SnapshotError> {
-        let store = Self { directory };
+        let store = Self { directory, writing: Arc::default() };
         for name in store.names()? {
             if name.ends_with(TEMPORARY) {
                 tracing::info!(file = store.directory.display(&name), "remove a snapshot that was not finished");
@@ -156,17 +184,66 @@ impl SnapshotStore {
     /// Keeps a snapshot durably, and forgets all but the newest [`KEEP`].
     ///
     /// # Errors
-    /// When the disk refuses. Then the snapshots that were there still are.
+    /// When the disk refuses. Then the snapshots that were there still are, and nothing of this one is.
     pub fn save(&self, id: SnapshotId, meta: &[u8], body: &[u8]) -> Result<SnapshotFile, SnapshotError> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let name = id.file_name();
         let temporary = format!("{name}{TEMPORARY}");
-        let run = || {
-            self.directory.write(&temporary, &[&format::header(id, meta, body), meta, body])?;
-            self.directory.sync_file(&temporary)?;
-            self.directory.rename(&temporary, &name)?;
-            self.directory.sync()
-        };
-        run().map_err(|source| SnapshotError::Io { action: "write", file: self.directory.display(&name), source })?;
+        self.write(&temporary, &[&format::header(id, meta, body), meta, body])?;
+        self.name_it(&temporary, id)
+    }
+
+    /// Keeps the bytes of another server's snapshot ([`SnapshotFile::bytes`]) durably, but not as one of this server's: that takes
+    /// [`SnapshotStore::adopt`]. Until then the next start forgets it.
+    ///
+    /// # Errors
+    /// When the bytes are no whole snapshot, or the disk refuses. Then nothing of them is left.
+    pub fn stage(&self, bytes: &[u8]) -> Result<SnapshotFile, SnapshotError> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = checked(bytes, "from another server")?.id;
+        let staged = SnapshotFile { directory: Arc::clone(&self.directory), id, is_staged: true };
+        self.write(&staged.name(), &[bytes])?;
+        Ok(staged)
+    }
+
+    /// Makes a staged snapshot one of this server's, and forgets all but the newest [`KEEP`]. One that is already stays what it is.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn adopt(&self, file: &SnapshotFile) -> Result<SnapshotFile, SnapshotError> {
+        if !file.is_staged {
+            return Ok(file.clone());
+        }
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.name_it(&file.name(), file.id)
+    }
+
+    /// Removes a staged snapshot that nobody adopted.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn discard(&self, staged: &SnapshotFile) -> Result<(), SnapshotError> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = staged.name();
+        if staged.is_staged && self.names()?.contains(&name) { self.remove(&name) } else { Ok(()) }
+    }
+
+    /// Writes and syncs a file, or leaves none.
+    fn write(&self, name: &str, parts: &[&[u8]]) -> Result<(), SnapshotError> {
+        let written = self.directory.write(name, parts).and_then(|()| self.directory.sync_file(name));
+        written.map_err(|source| {
+            if let Err(error) = self.directory.remove(name) {
+                tracing::debug!(file = self.directory.display(name), %error, "nothing to remove of a snapshot that was not written");
+            }
+            SnapshotError::Io { action: "write", file: self.directory.display(name), source }
+        })
+    }
+
+    /// Gives a whole file the name of a snapshot, and forgets old ones.
+    fn name_it(&self, from: &str, id: SnapshotId) -> Result<SnapshotFile, SnapshotError> {
+        let name = id.file_name();
+        let named = self.directory.rename(from, &name).and_then(|()| self.directory.sync());
+        named.map_err(|source| SnapshotError::Io { action: "write", file: self.directory.display(&name), source })?;
         for old in self.list()?.iter().skip(KEEP) {
             self.remove(&old.id.file_name())?;
         }
@@ -211,7 +288,7 @@ impl SnapshotStore {
 
     /// The file of a snapshot, whether it exists or not.
     fn file(&self, id: SnapshotId) -> SnapshotFile {
-        SnapshotFile { directory: Arc::clone(&self.directory), id }
+        SnapshotFile { directory: Arc::clone(&self.directory), id, is_staged: false }
     }
 
     /// Whether the file is one of this store's.

@@ -1,0 +1,105 @@
+//! How a server begins: what it finds on disk, and the first entries of a cluster.
+
+use super::Consensus;
+use crate::{
+    ClusterId, Config, OpenError, ServerAddress, ServerId,
+    log::awaited,
+    machine::Restored,
+    raft_types::{Metrics, WatchReceiver},
+};
+use floe_state::{Command, command::CLUSTER_VERSION};
+use floe_store::{LogStore, SnapshotStore};
+use std::{collections::BTreeMap, time::Duration};
+use tokio::time::timeout;
+
+impl Consensus {
+    /// Makes the cluster if there is none, and waits until the only voter leads.
+    pub(super) async fn begin(&self, config: &Config) -> Result<(), OpenError> {
+        let raft = self.raft();
+        let stopped = |_| OpenError::Stopped(self.stop_reason());
+        let is_new = !raft.is_initialized().await.map_err(stopped)?;
+        match config.founders() {
+            Ok(Some(voters)) if is_new => self.found(voters, config.timings.recovery).await?,
+            Err(error) if is_new => return Err(error),
+            _ => {
+                self.name_cluster().await?;
+                if self.is_alone() {
+                    // Nobody else can lead, so there is nothing to wait for.
+                    raft.trigger().elect(false).await.map_err(stopped)?;
+                }
+            }
+        }
+        self.peers().set_membership(raft.metrics().borrow_watched().membership_config.membership());
+        if self.is_alone() {
+            self.lead(config.timings.recovery).await?;
+            self.make_version().await.map_err(|e| OpenError::Bootstrap(Box::new(e)))?;
+            self.announce().await.map_err(|e| OpenError::Announce(Box::new(e)))?;
+        }
+        self.keep(tokio::spawn(self.clone().look_after()));
+        Ok(())
+    }
+
+    /// Writes the first entry of a cluster of these voters.
+    async fn found(&self, voters: &BTreeMap<ServerId, ServerAddress>, within: Duration) -> Result<(), OpenError> {
+        self.enter(ClusterId::of(voters.keys())).await.map_err(OpenError::Stopped)?;
+        self.raft().initialize(voters.clone()).await.map_err(|_| OpenError::Stopped(self.stop_reason()))?;
+        // openraft's numbers follow a moment later.
+        let is_begun = |m: &Metrics| m.membership_config.membership().get_node(self.id()).is_some();
+        let begun = self.raft().wait(Some(within)).metrics(is_begun, "the first entry").await;
+        begun.map(drop).map_err(|_| OpenError::NotReady(within))
+    }
+
+    /// The log of a build that knew no clusters has one server, and gets the name that it would have now. A server that joins may have heard of
+    /// a leader and still have no entries: it is in no cluster yet.
+    async fn name_cluster(&self) -> Result<(), OpenError> {
+        let founders: Vec<ServerId> = self.raft().voter_ids().collect();
+        if founders.is_empty() || self.cluster().is_some() {
+            return Ok(());
+        }
+        self.enter(ClusterId::of(founders.iter())).await.map_err(OpenError::Stopped)
+    }
+
+    /// Waits until this server leads and has applied its whole log.
+    async fn lead(&self, within: Duration) -> Result<(), OpenError> {
+        let mut leadership = self.leadership();
+        let led = async { leadership.wait_for(|l| l.is_leader).await.map(|_| ()) };
+        let led = tokio::select! {
+            led = timeout(within, led) => led.map_err(|_| OpenError::NotReady(within))?,
+            reason = self.stopped() => return Err(OpenError::Stopped(reason)),
+        };
+        led.map_err(|_| OpenError::Stopped(self.stop_reason()))
+    }
+
+    /// Writes the first command of a cluster, if it is not there.
+    pub(super) async fn make_version(&self) -> Result<(), crate::ProposeError> {
+        if self.view().cluster_version() == 0 {
+            self.propose(Command::SetClusterVersion { version: CLUSTER_VERSION }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The newest whole snapshot, if it and the log belong together. Blocks.
+pub(super) fn restore(store: &LogStore, snapshots: &SnapshotStore) -> Result<Restored, OpenError> {
+    let restored = Restored::load(snapshots)?;
+    let purged = store.bounds().purged.map(|p| p.index);
+    if purged > restored.last_index() {
+        let snapshot = restored.last_index().unwrap_or(0);
+        return Err(OpenError::Hole { purged: purged.unwrap_or(0), snapshot });
+    }
+    Ok(restored)
+}
+
+/// Sees that the log is this server's; a new one is from now on.
+pub(super) async fn take_id(store: &LogStore, own: &ServerId) -> Result<(), OpenError> {
+    match store.server_id() {
+        Some(kept) if kept == own.as_str() => Ok(()),
+        Some(kept) => Err(OpenError::OtherServer { kept: kept.into(), own: own.clone() }),
+        None => {
+            let (done, told) = awaited();
+            store.save_server_id(own.as_str().to_owned(), done).await?;
+            told.await.map_err(|_| OpenError::Runtime)??;
+            Ok(())
+        }
+    }
+}

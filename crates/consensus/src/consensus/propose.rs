@@ -1,0 +1,225 @@
+//! Having the cluster carry out a command, from any server.
+//!
+//! The leader stamps a command and appends it; any other server passes it on to the leader. What is passed on is tried again only when it
+//! certainly was not appended: then nobody took it, or the one that did said no. Anything else is [`ProposeError::OutcomeUnknown`].
+
+use super::{
+    Consensus,
+    search::{Leader, Search, after},
+};
+use crate::{
+    ProposeError, Rpc, Server, StopReason, codec,
+    config::{ENTRY_BYTES, PROPOSALS_IN_FLIGHT},
+    network::{
+        peers::CallError,
+        wire::{Proposal, Propose, ProposeAnswer},
+    },
+    raft_types::{ClientWriteError, RaftError},
+};
+use floe_model::Timestamp;
+use floe_state::{Command, Entry, Outcome, Stamp};
+use serde::Serialize;
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::PoisonError,
+    time::Duration,
+};
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// How many proposals of other servers are remembered, so that one that a network delivers twice is done once. A network that does so does it
+/// within moments.
+const SEEN: usize = 2 * PROPOSALS_IN_FLIGHT;
+
+/// The stamp that takes the most bytes: whatever the leader's will be, an entry with it is not larger.
+const LARGEST_STAMP: Stamp = Stamp { now: Timestamp(i64::MIN), seed: (u64::MAX, u64::MAX) };
+
+/// An entry as it is written, around a command that is not moved.
+#[derive(Serialize)]
+struct Largest<'a> {
+    stamp: Stamp,
+    command: &'a Command,
+}
+
+/// What became of a proposal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proposed {
+    /// The index of its entry.
+    pub index: u64,
+    /// What it came to.
+    pub outcome: Outcome,
+}
+
+/// What became of one try.
+enum Try {
+    Done(Proposed),
+    /// It was not appended.
+    NotTaken,
+    Failed(ProposeError),
+}
+
+/// The newest proposals that other servers passed on.
+#[derive(Default)]
+pub(super) struct Seen {
+    ids: BTreeSet<(u64, u64)>,
+    order: VecDeque<(u64, u64)>,
+}
+
+impl Seen {
+    /// Whether this is the first time.
+    fn is_first(&mut self, id: (u64, u64)) -> bool {
+        let is_first = self.ids.insert(id);
+        if is_first {
+            self.order.push_back(id);
+        }
+        if self.order.len() > SEEN
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.ids.remove(&oldest);
+        }
+        is_first
+    }
+}
+
+impl Consensus {
+    /// Has the cluster carry out a command, within the configured deadline. When this returns, the entry is durable on a quorum and
+    /// [`Consensus::view`] shows what it did, here, whichever server leads.
+    ///
+    /// # Errors
+    /// See [`ProposeError`]; only with [`ProposeError::Timeout`] and [`ProposeError::OutcomeUnknown`] may it have been done all the same, and with
+    /// [`ProposeError::Behind`] it was.
+    pub async fn propose(&self, command: Command) -> Result<Proposed, ProposeError> {
+        self.propose_within(command, self.timings().deadline).await
+    }
+
+    /// As [`Consensus::propose`], within a deadline of the caller's.
+    ///
+    /// # Errors
+    /// As [`Consensus::propose`].
+    pub async fn propose_within(&self, command: Command, deadline: Duration) -> Result<Proposed, ProposeError> {
+        let name = command.name();
+        let search = self.search(deadline);
+        let turn = timeout(deadline, self.inner.in_flight.acquire()).await;
+        let overloaded = |_| ProposeError::Overloaded { command: name, limit: PROPOSALS_IN_FLIGHT, after: deadline };
+        let _turn = turn.map_err(overloaded)?.map_err(|_| ProposeError::Stopped { command: name, reason: StopReason::Closed })?;
+        self.check_size(&command)?;
+        loop {
+            if let Some(reason) = self.stop().get() {
+                return Err(ProposeError::Stopped { command: name, reason });
+            }
+            let tried = match self.leader() {
+                Leader::Own => self.write_here(command.clone(), search.end(), deadline).await,
+                Leader::Other(leader) => self.write_there(&leader, &command, &search, deadline).await,
+                Leader::Unknown => Try::NotTaken,
+            };
+            match tried {
+                Try::Done(proposed) => return Ok(proposed),
+                Try::Failed(error) => return Err(error),
+                Try::NotTaken if search.wait(self).await => {}
+                Try::NotTaken => return Err(ProposeError::Unavailable { command: name, advice: self.advice() }),
+            }
+        }
+    }
+
+    fn check_size(&self, command: &Command) -> Result<(), ProposeError> {
+        let name = command.name();
+        let bytes = codec::size("command", &Largest { stamp: LARGEST_STAMP, command }).map_err(|e| ProposeError::encode(name, e))?;
+        if bytes > ENTRY_BYTES { Err(ProposeError::TooLarge { command: name, bytes, limit: ENTRY_BYTES }) } else { Ok(()) }
+    }
+
+    /// Appends it to this server's log, as the leader.
+    async fn write_here(&self, command: Command, end: Instant, deadline: Duration) -> Try {
+        let name = command.name();
+        if self.view().cluster_version() == 0 && !matches!(command, Command::SetClusterVersion { .. }) {
+            // The first command of a cluster is its version; the leader is about to write it.
+            return Try::NotTaken;
+        }
+        let entry = Entry { stamp: self.inner.stamper.stamp(), command };
+        let written = tokio::select! {
+            written = timeout_at(end, self.raft().client_write(entry)) => written,
+            () = self.stranded() => return Try::Failed(ProposeError::OutcomeUnknown { command: name }),
+        };
+        match written {
+            Err(_) => Try::Failed(ProposeError::Timeout { command: name, after: deadline }),
+            Ok(Ok(written)) => Try::Done(Proposed { index: written.log_id.index, outcome: written.data }),
+            Ok(Err(RaftError::Fatal(_))) => Try::Failed(ProposeError::Stopped { command: name, reason: self.stop_reason() }),
+            Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_)))) => Try::NotTaken,
+            Ok(Err(RaftError::APIError(ClientWriteError::LogEntryDiscarded(_)))) => {
+                Try::Failed(ProposeError::OutcomeUnknown { command: name })
+            }
+            Ok(Err(RaftError::APIError(other))) => {
+                tracing::error!("openraft refused a command with an error for changes of membership: {other}");
+                Try::Failed(ProposeError::Unavailable { command: name, advice: self.advice() })
+            }
+        }
+    }
+
+    /// Passes it on to the leader, and waits until this server has applied it too.
+    async fn write_there(&self, leader: &Server, command: &Command, search: &Search, deadline: Duration) -> Try {
+        let name = command.name();
+        let unknown = || Try::Failed(ProposeError::OutcomeUnknown { command: name });
+        let left = search.left();
+        let request = Propose { id: self.inner.stamper.draw(), within_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX), command };
+        let answer = tokio::select! {
+            answer = self.peers().call(leader, Rpc::Propose, &request, left) => answer,
+            () = self.given_up() => return unknown(),
+        };
+        match answer {
+            Ok(ProposeAnswer::Done { index, outcome }) => match self.applied(index, search.end()).await {
+                Some(true) => Try::Done(Proposed { index, outcome }),
+                Some(false) => Try::Failed(ProposeError::Behind { command: name, index, after: deadline }),
+                None => Try::Failed(ProposeError::Stopped { command: name, reason: self.stop_reason() }),
+            },
+            Ok(ProposeAnswer::NotTaken) | Err(CallError::Refused(_) | CallError::Removed) => Try::NotTaken,
+            Ok(ProposeAnswer::Overloaded) => {
+                Try::Failed(ProposeError::Overloaded { command: name, limit: PROPOSALS_IN_FLIGHT, after: deadline })
+            }
+            Ok(ProposeAnswer::Unknown) | Err(CallError::Unknown(_)) => unknown(),
+        }
+    }
+
+    /// Waits until this server has applied an entry: true, or false when that takes too long, or nothing when this server stopped.
+    pub(super) async fn applied(&self, index: u64, end: Instant) -> Option<bool> {
+        let mut views = self.watch();
+        tokio::select! {
+            seen = timeout_at(end, views.wait_for(|state| state.index() >= index)) => match seen {
+                Ok(Ok(_)) => Some(true),
+                Ok(Err(_)) => None,
+                Err(_) => Some(false),
+            },
+            _ = self.stopped() => None,
+        }
+    }
+
+    /// Carries out what another server passed on. It is that server that looks for another leader, should this one not lead.
+    pub(crate) async fn propose_for(&self, proposal: Proposal) -> ProposeAnswer {
+        let deadline = Duration::from_millis(proposal.within_ms);
+        let end = after(deadline);
+        let Ok(Ok(_turn)) = timeout_at(end, self.inner.in_flight.acquire()).await else { return ProposeAnswer::Overloaded };
+        if !self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner).is_first(proposal.id) {
+            return ProposeAnswer::Unknown;
+        }
+        match self.write_here(proposal.command, end, deadline).await {
+            Try::Done(Proposed { index, outcome }) => ProposeAnswer::Done { index, outcome },
+            Try::NotTaken => ProposeAnswer::NotTaken,
+            Try::Failed(_) => ProposeAnswer::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proposal_is_known_again_until_as_many_came_after_it() {
+        let mut seen = Seen::default();
+        assert!(seen.is_first((0, 0)));
+        for n in 1..SEEN as u64 {
+            assert!(seen.is_first((n, 0)));
+        }
+        assert!(!seen.is_first((0, 0)));
+        assert!(seen.is_first((SEEN as u64, 0)));
+        assert!(seen.is_first((0, 0)), "the oldest is forgotten");
+        assert_eq!((seen.ids.len(), seen.order.len()), (SEEN, SEEN));
+    }
+}
