@@ -25,7 +25,7 @@ pub struct Machine {
 impl Machine {
     pub fn run(&mut self, command: Command) -> Applied {
         let index = self.state.index() + 1;
-        let stamp = Stamp { now: Timestamp(1_700_000_000_000_000_000 + index as i64 * 1_000_000_000), seed: (index, 7) };
+        let stamp = Stamp { now: Timestamp(1_700_000_000_000_000_000 + index.cast_signed() * 1_000_000_000), seed: (index, 7) };
         let entry = Entry { stamp, command };
         self.log.push((index, entry.clone()));
         self.state.apply(index, &entry)
