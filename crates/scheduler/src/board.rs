@@ -1,12 +1,8 @@
 //! The view with the plan so far laid over it: what a node would run if the plan were applied now.
 
 use floe_model::{AllocId, Allocation, JobKey, Node, NodeId};
-use floe_state::{
-    State,
-    fit::{Misfit, Usage},
-    plan::Stop,
-};
-use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
+use floe_state::{State, fit::Usage, plan::Stop};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The plan in the making.
 pub(crate) struct Board<'a> {
@@ -17,84 +13,81 @@ pub(crate) struct Board<'a> {
     /// Where each of the stops makes room.
     freed: Vec<NodeId>,
     placements: Vec<Allocation>,
-    /// Placements by node, as indexes.
-    placed_on: BTreeMap<NodeId, Vec<usize>>,
     updates: Vec<Allocation>,
-    /// What was measured of the nodes that were looked at.
-    loads: BTreeMap<NodeId, Load>,
+    /// What would be used of the nodes that the plan changes.
+    changed: BTreeMap<NodeId, Usage>,
+    /// Allocations of the job that is scheduled, by node and group.
+    siblings: BTreeMap<NodeId, BTreeMap<String, u32>>,
+    /// What is used of a node that runs nothing.
+    nothing: Usage,
 }
 
 /// What a node would run.
-#[derive(Debug, Default)]
-pub(crate) struct Load {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load<'b> {
     /// Resources and ports in use.
-    pub(crate) usage: Usage,
-    /// Allocations of the job that is scheduled, by group.
-    siblings: BTreeMap<String, u32>,
-    /// A port that two of its allocations hold (the node changed its addresses): apply takes nothing more here until one is gone.
-    pub(crate) conflict: Option<Misfit>,
+    pub(crate) usage: &'b Usage,
+    siblings: Option<&'b BTreeMap<String, u32>>,
 }
 
-impl Load {
+impl Load<'_> {
     /// How many allocations of `group` of the scheduled job are here.
     pub(crate) fn siblings(&self, group: &str) -> u32 {
-        self.siblings.get(group).copied().unwrap_or(0)
+        self.siblings.and_then(|s| s.get(group)).copied().unwrap_or(0)
     }
     /// True when any group of the scheduled job is here.
     pub(crate) fn has_job(&self) -> bool {
-        !self.siblings.is_empty()
-    }
-
-    fn add(&mut self, alloc: &Allocation, job: &JobKey) {
-        if let Err(misfit) = self.usage.add(alloc) {
-            self.conflict.get_or_insert(misfit);
-        }
-        if alloc.job_id == job.id && alloc.namespace == job.namespace {
-            match self.siblings.get_mut(&alloc.task_group) {
-                Some(n) => *n += 1,
-                None => _ = self.siblings.insert(alloc.task_group.clone(), 1),
-            }
-        }
+        self.siblings.is_some()
     }
 }
 
 impl<'a> Board<'a> {
     pub(crate) fn new(view: &'a State, job: JobKey) -> Self {
-        Self {
+        let mut board = Self {
             view,
-            job,
             stopped: BTreeSet::new(),
             stops: Vec::new(),
             freed: Vec::new(),
             placements: Vec::new(),
-            placed_on: BTreeMap::new(),
             updates: Vec::new(),
-            loads: BTreeMap::new(),
+            changed: BTreeMap::new(),
+            siblings: BTreeMap::new(),
+            nothing: Usage::default(),
+            job,
+        };
+        for alloc in view.allocs_of_job(&board.job).filter(|a| !a.is_terminal()) {
+            join(&mut board.siblings, alloc);
         }
+        board
     }
 
-    /// What `node` would run. Measured when it is first asked for.
-    pub(crate) fn load(&mut self, node: &Node) -> &Load {
-        match self.loads.entry(node.id.clone()) {
-            Entry::Occupied(found) => found.into_mut(),
-            Entry::Vacant(slot) => {
-                let mut load = Load { usage: Usage::of_node(node), ..Load::default() };
-                // The same allocations that apply counts when it checks the plan.
-                for alloc in self.view.allocs_of_node(&node.id).filter(|a| !a.is_terminal() && !self.stopped.contains(&a.id)) {
-                    load.add(alloc, &self.job);
-                }
-                for alloc in self.placed_on.get(&node.id).into_iter().flatten().filter_map(|i| self.placements.get(*i)) {
-                    load.add(alloc, &self.job);
-                }
-                slot.insert(load)
-            }
-        }
+    /// What `node` would run.
+    pub(crate) fn load(&self, node: &Node) -> Load<'_> {
+        let usage = self.changed.get(&node.id).or_else(|| self.view.usage_of_node(&node.id));
+        Load { usage: usage.unwrap_or(&self.nothing), siblings: self.siblings.get(&node.id) }
     }
 
-    /// Stops an allocation; what it held is free.
+    fn usage(&mut self, node: &NodeId) -> &mut Usage {
+        let present = || self.view.usage_of_node(node).cloned().unwrap_or_default();
+        self.changed.entry(node.clone()).or_insert_with(present)
+    }
+
+    fn come(&mut self, alloc: &Allocation) {
+        self.usage(&alloc.node_id).add(alloc);
+        join(&mut self.siblings, alloc);
+    }
+
+    fn go(&mut self, alloc: &Allocation) {
+        self.usage(&alloc.node_id).remove(alloc);
+        leave(&mut self.siblings, alloc);
+    }
+
+    /// Stops an allocation of the view; what it held is free.
     pub(crate) fn stop(&mut self, alloc: &Allocation, stop: Stop) {
         if self.stopped.insert(alloc.id.clone()) {
-            self.loads.remove(&alloc.node_id);
+            if !alloc.is_terminal() {
+                self.go(alloc);
+            }
             self.stops.push(stop);
             self.freed.push(alloc.node_id.clone());
         }
@@ -105,16 +98,15 @@ impl<'a> Board<'a> {
         if self.stops.pop_if(|s| s.id == alloc.id).is_some() {
             self.freed.pop();
             self.stopped.remove(&alloc.id);
-            self.loads.remove(&alloc.node_id);
+            if !alloc.is_terminal() {
+                self.come(alloc);
+            }
         }
     }
 
     /// Places a new allocation.
     pub(crate) fn place(&mut self, alloc: Allocation) {
-        if let Some(load) = self.loads.get_mut(&alloc.node_id) {
-            load.add(&alloc, &self.job);
-        }
-        self.placed_on.entry(alloc.node_id.clone()).or_default().push(self.placements.len());
+        self.come(&alloc);
         self.placements.push(alloc);
     }
 
@@ -138,5 +130,28 @@ impl<'a> Board<'a> {
         let mut placements = self.placements;
         placements.extend(self.updates);
         (self.stops, placements)
+    }
+}
+
+/// An allocation of the scheduled job comes to its node.
+fn join(siblings: &mut BTreeMap<NodeId, BTreeMap<String, u32>>, alloc: &Allocation) {
+    let groups = siblings.entry(alloc.node_id.clone()).or_default();
+    match groups.get_mut(&alloc.task_group) {
+        Some(n) => *n += 1,
+        None => _ = groups.insert(alloc.task_group.clone(), 1),
+    }
+}
+
+/// An allocation of the scheduled job leaves its node; where none is left, nothing is kept.
+fn leave(siblings: &mut BTreeMap<NodeId, BTreeMap<String, u32>>, alloc: &Allocation) {
+    let Some(groups) = siblings.get_mut(&alloc.node_id) else { return };
+    if let Some(n) = groups.get_mut(&alloc.task_group) {
+        *n -= 1;
+        if *n == 0 {
+            groups.remove(&alloc.task_group);
+        }
+    }
+    if groups.is_empty() {
+        siblings.remove(&alloc.node_id);
     }
 }

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! The function is deterministic and never fails: what cannot be placed is explained and waits in a blocked evaluation. It changes
-//! nothing; apply checks the plan again and does the part that still fits. It never looks at more nodes than it must: a node's usage is
-//! computed when the node is considered, in an order drawn from the seed.
+//! nothing; apply checks the plan again and does the part that still fits. It never looks at more nodes than it must, in an order drawn
+//! from the seed, and at none of what other jobs run there: the state knows what is used of each node.
 //!
 //! | module | holds |
 //! |---|---|

@@ -145,7 +145,7 @@ impl<'a> Placer<'a> {
     }
 
     /// Why an allocation that runs on `node` could not stay there under the present version of the job; `None` when it can.
-    pub(crate) fn obstacle_to_stay(&mut self, group: usize, node: &Node) -> Option<String> {
+    pub(crate) fn obstacle_to_stay(&self, group: usize, node: &Node) -> Option<String> {
         let rules = self.rules.get(group)?;
         if !feasible::covers_datacenter(self.job, &node.datacenter) || !feasible::covers_pool(self.job, feasible::pool_of(node)) {
             return Some("its node is outside the job's datacenters and pool".to_owned());
@@ -155,8 +155,7 @@ impl<'a> Placer<'a> {
         }
         // Apply checks the whole node again, so an update in place must leave it within its bounds.
         let load = self.board.load(node);
-        let exhausted = load.conflict.clone().or_else(|| load.usage.check(node).err());
-        exhausted.map(|misfit| format!("its node is too small: {misfit}"))
+        load.usage.check(node).err().map(|misfit| format!("its node is too small: {misfit}"))
     }
 
     /// Places an allocation on the best node that is found.
@@ -259,7 +258,7 @@ impl<'a> Placer<'a> {
             count_class(&mut seen.classes_filtered, node);
             return None;
         }
-        let used = load.usage.amounts.plus(rules.ask);
+        let used = load.usage.amounts().plus(rules.ask);
         let ports = match room(node, load, used, rules.spec.network(), &mut self.chance) {
             Ok(ports) => ports,
             Err(dimension) => {
@@ -332,10 +331,10 @@ pub(crate) enum Rejection {
     NoRoom(Box<AllocationMetric>),
 }
 
-/// The ports for one more allocation, when it fits into what is left of the node. The same question as `fit::check` answers.
+/// The ports for one more allocation, when it fits into what is left of the node. The same question as [`floe_state::fit::Usage::check`] answers.
 fn room(
     node: &Node,
-    load: &Load,
+    load: Load<'_>,
     used: Amounts,
     network: Option<&NetworkResource>,
     chance: &mut Chance,
@@ -343,15 +342,15 @@ fn room(
     if let Some(dimension) = used.exceeds(node.capacity()) {
         return Err(Cow::Borrowed(dimension));
     }
-    if usize::try_from(node.node_max_allocs).is_ok_and(|max| max > 0 && load.usage.count >= max) {
+    if usize::try_from(node.node_max_allocs).is_ok_and(|max| max > 0 && load.usage.count() >= max) {
         return Err(Cow::Borrowed("allocations"));
     }
-    if let Some(misfit) = &load.conflict {
+    if let Some(misfit) = load.usage.conflict() {
         return Err(Cow::Owned(format!("ports: {misfit}")));
     }
     match network {
         None => Ok(Vec::new()),
-        Some(network) => ports::assign(network, node, &load.usage, chance).map_err(|PortConflict(words)| Cow::Owned(words)),
+        Some(network) => ports::assign(network, node, load.usage, chance).map_err(|PortConflict(words)| Cow::Owned(words)),
     }
 }
 

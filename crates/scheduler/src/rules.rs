@@ -119,7 +119,7 @@ impl<'a> Rules<'a> {
     }
 
     /// Why siblings keep one more allocation off `node`; `None` when they do not.
-    pub(crate) fn sibling_obstacle(&self, node: &Node, load: &Load) -> Option<Cow<'static, str>> {
+    pub(crate) fn sibling_obstacle(&self, node: &Node, load: Load<'_>) -> Option<Cow<'static, str>> {
         let taken = match self.distinct_hosts {
             DistinctHosts::No => false,
             DistinctHosts::Group => load.siblings(&self.spec.name) > 0,

@@ -33,7 +33,7 @@ impl Writer<'_> {
     /// Cancels the blocked evaluations of a job that `which` names.
     pub(super) fn cancel_blocked(&mut self, key: &JobKey, why: &str, which: impl Fn(&Evaluation) -> bool) {
         let blocked: Vec<Evaluation> =
-            self.state.evals_of_job(key).filter(|e| e.status == EvalStatus::Blocked && which(e)).map(|e| (**e).clone()).collect();
+            self.state.open_evals_of_job(key).filter(|e| e.status == EvalStatus::Blocked && which(e)).map(|e| (**e).clone()).collect();
         for mut eval in blocked {
             eval.status = EvalStatus::Canceled;
             why.clone_into(&mut eval.status_description);
