@@ -178,6 +178,10 @@ fn check(state: &State) {
         anew.sort();
         assert_eq!(state.allocs_of_node(&id).map(|a| a.id.clone()).collect::<Vec<_>>(), anew, "allocations of {id}");
     }
+    for d in state.deployments().filter(|d| d.is_active()) {
+        let healthy = state.allocs().filter(|a| a.deployment_id == d.id && a.is_healthy() && !a.is_terminal()).count();
+        assert_eq!(usize::try_from(d.task_groups["web"].healthy_allocs), Ok(healthy), "healthy of {}", d.id);
+    }
     for job in state.jobs() {
         assert_eq!(state.job_summary(&job.key()), Some(summed(state, job)));
         assert_eq!(state.allocs_of_job(&job.key()).count(), state.allocs().filter(|a| a.job_id == job.id).count());

@@ -20,7 +20,6 @@ impl Writer<'_> {
             if alloc.client_status == AllocClientStatus::Failed && !alloc.is_server_terminal() {
                 ended_badly.insert(key.clone());
             }
-            self.count_health(&old, &alloc);
             self.put_alloc(alloc);
             touched.insert(key);
         }

@@ -127,6 +127,10 @@ impl Writer<'_> {
             if alloc.job.is_none() {
                 alloc.job.clone_from(&old.job);
             }
+            // The plan may be older than the verdict.
+            if !fresh_in_deployment {
+                alloc.deployment_status.clone_from(&old.deployment_status);
+            }
         } else {
             alloc.create_index = self.index;
             alloc.create_time = self.now.0;

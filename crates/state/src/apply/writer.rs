@@ -67,15 +67,16 @@ impl Writer<'_> {
         }
     }
 
-    /// Writes an allocation. Its services follow its status.
+    /// Writes an allocation. Its services and the counts of its deployment follow.
     pub(super) fn put_alloc(&mut self, mut alloc: Allocation) {
         alloc.modify_index = self.index;
         alloc.modify_time = self.now.0;
         let id = alloc.id.clone();
         let alloc = Arc::new(alloc);
-        self.state.set_alloc(alloc.clone());
+        let old = self.state.set_alloc(alloc.clone());
         self.touch(Table::Allocs, Change::Alloc(id));
         self.sync_services(&alloc);
+        self.count_health(old.as_deref(), &alloc);
     }
 
     pub(super) fn remove_alloc(&mut self, id: &AllocId) {
