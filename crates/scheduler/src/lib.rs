@@ -117,9 +117,11 @@ pub fn schedule(request: Request<'_>) -> Decision {
 }
 
 /// What becomes of an evaluation whose plans met a changed cluster too often: it fails, and a blocked one goes on when things calm down.
-/// The seed is for the new one's id.
-pub fn give_up(eval: &Evaluation, seed: (u64, u64)) -> Vec<Evaluation> {
-    draft::give_up(eval, seed, plan_attempts(eval.job_type))
+///
+/// `wanted` is what would be decided now; it is not applied. All that it would place is queued, and the blocked one waits for a change
+/// after the state that it was made from. The seed is for the new one's id.
+pub fn give_up(eval: &Evaluation, wanted: &Plan, seed: (u64, u64)) -> Vec<Evaluation> {
+    draft::give_up(eval, wanted, seed, plan_attempts(eval.job_type))
 }
 
 fn decide(request: &Request<'_>, roster: &Roster) -> Decision {

@@ -263,9 +263,11 @@ proptest! {
 #[test]
 fn giving_up_fails_the_evaluation_and_leaves_a_blocked_one() {
     let mut w = World::with_nodes(1);
-    w.register(&support::service(1));
+    // 500 MHz each: eight of nine fit on the node.
+    w.register(&support::service(9));
     let eval = w.due().first().cloned().unwrap();
-    let evals = floe_scheduler::give_up(&eval, (1, 2));
+    let wanted = w.decide(&eval).plan;
+    let evals = floe_scheduler::give_up(&eval, &wanted, (1, 2));
     let [failed, blocked] = evals.as_slice() else { panic!("{evals:?}") };
     assert_eq!((failed.status, &failed.id, &failed.blocked_eval), (EvalStatus::Failed, &eval.id, &blocked.id));
     assert_eq!(failed.status_description, "gave up after 5 plans that met a changed cluster");
@@ -273,7 +275,10 @@ fn giving_up_fails_the_evaluation_and_leaves_a_blocked_one() {
         (blocked.status, blocked.triggered_by.as_str(), &blocked.previous_eval),
         (EvalStatus::Blocked, "max-plan-attempts", &eval.id)
     );
+    assert_eq!((&blocked.queued_allocations, blocked.snapshot_index), (&[("g".to_owned(), 9)].into(), w.state.index()));
+    let queued = |w: &World| w.state.job_summary(&key("web")).unwrap().summary["g"].queued;
     w.run(Command::UpdateEvals { evals });
+    assert_eq!(queued(&w), 9, "nothing is placed yet");
     w.wake();
-    assert_eq!(w.live("web").len(), 1);
+    assert_eq!((w.live("web").len(), queued(&w)), (8, 1));
 }

@@ -6,7 +6,7 @@ mod support;
 use floe_model::{
     AllocClientStatus::{self, Running},
     AllocDesiredStatus, Allocation, Deployment, EvalStatus, EvalTrigger, Evaluation, Job, JobStatus, JobType, NodeStatus, Timestamp,
-    alloc::AllocDeploymentStatus,
+    alloc::{AllocDeploymentStatus, AllocationMetric},
     deployment::{DeploymentState, DeploymentStatus},
     time::Nanos,
 };
@@ -16,6 +16,7 @@ use floe_state::{
     plan::Stop,
     state::TRACKED_JOB_VERSIONS,
 };
+use std::collections::BTreeMap;
 use support::{Machine, NODE, alloc, job, key, node};
 
 #[test]
@@ -280,6 +281,56 @@ fn one_blocked_evaluation_per_job_is_enough() {
     assert_eq!(m.state.eval(&"two".into()).unwrap().status, EvalStatus::Blocked);
     m.run(Command::DeregisterJob { key: key("a"), purge: false });
     assert_eq!(m.state.eval(&"two".into()).unwrap().status, EvalStatus::Canceled, "a stopped job waits for nothing");
+}
+
+/// An evaluation of job `a` that found no node for `n` of its group.
+fn unplaced(id: &str, status: EvalStatus, n: u64) -> Evaluation {
+    let failed = if n > 0 { [("web".to_owned(), AllocationMetric::default())].into() } else { BTreeMap::new() };
+    Evaluation {
+        id: id.into(),
+        namespace: "default".into(),
+        job_id: "a".into(),
+        status,
+        failed_tg_allocs: failed,
+        queued_allocations: [("web".to_owned(), n)].into(),
+        ..Evaluation::default()
+    }
+}
+
+#[test]
+fn what_is_queued_stays_queued_until_an_evaluation_says_otherwise() {
+    let queued = |m: &Machine| m.state.job_summary(&key("a")).unwrap().summary["web"].queued;
+    let mut m = Machine::with_node();
+    m.register(job("a", JobType::Service));
+    assert_eq!(queued(&m), 0);
+    m.run(Command::UpdateEvals { evals: vec![unplaced("one", EvalStatus::Complete, 3), unplaced("two", EvalStatus::Blocked, 3)] });
+    assert_eq!(queued(&m), 3);
+    m.run(Command::EvaluateJob { key: key("a") });
+    assert_eq!(queued(&m), 3, "an evaluation that waits for its turn says nothing yet");
+    m.run(Command::UpdateEvals { evals: vec![unplaced("three", EvalStatus::Failed, 0)] });
+    assert_eq!(queued(&m), 3, "nor does one that nobody could answer");
+    m.run(Command::UpdateEvals { evals: vec![unplaced("two", EvalStatus::Blocked, 1)] });
+    assert_eq!(queued(&m), 1);
+    m.run(Command::UpdateEvals { evals: vec![unplaced("four", EvalStatus::Complete, 0)] });
+    assert_eq!(queued(&m), 0);
+}
+
+#[test]
+fn nothing_waits_once_there_was_room_for_everything() {
+    let mut m = Machine::with_node();
+    m.register(job("a", JobType::Service));
+    let status = |m: &Machine| m.state.eval(&"two".into()).unwrap().status;
+    m.run(Command::UpdateEvals { evals: vec![unplaced("one", EvalStatus::Complete, 3), unplaced("two", EvalStatus::Blocked, 3)] });
+    assert_eq!(status(&m), EvalStatus::Blocked, "the answered one says that it waits");
+    m.run(Command::UpdateEvals { evals: vec![unplaced("three", EvalStatus::Failed, 0)] });
+    assert_eq!(status(&m), EvalStatus::Blocked);
+    m.run(Command::UpdateEvals { evals: vec![unplaced("four", EvalStatus::Complete, 0)] });
+    let row = m.state.eval(&"two".into()).unwrap();
+    assert_eq!((row.status, row.status_description.as_str()), (EvalStatus::Canceled, "evaluation four found room for everything"));
+    // The one that waited may be the one that finds room.
+    m.run(Command::UpdateEvals { evals: vec![unplaced("five", EvalStatus::Blocked, 1)] });
+    m.run(Command::UpdateEvals { evals: vec![unplaced("five", EvalStatus::Complete, 0)] });
+    assert_eq!(m.state.eval(&"five".into()).unwrap().status, EvalStatus::Complete);
 }
 
 /// A job whose deployment `d` wants `wanted` of its group; nothing is placed yet.
