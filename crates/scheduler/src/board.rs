@@ -7,19 +7,25 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The plan in the making.
 pub(crate) struct Board<'a> {
     view: &'a State,
-    job: JobKey,
     stopped: BTreeSet<AllocId>,
     stops: Vec<Stop>,
     /// Where each of the stops makes room.
     freed: Vec<NodeId>,
     placements: Vec<Allocation>,
     updates: Vec<Allocation>,
-    /// What would be used of the nodes that the plan changes.
-    changed: BTreeMap<NodeId, Usage>,
-    /// Allocations of the job that is scheduled, by node and group.
-    siblings: BTreeMap<NodeId, BTreeMap<String, u32>>,
+    /// The nodes where the job is, or where the plan changes something.
+    nodes: BTreeMap<NodeId, OnNode>,
     /// What is used of a node that runs nothing.
     nothing: Usage,
+}
+
+/// What is different on a node from what the view says of it, or of interest to the job alone.
+#[derive(Debug, Default)]
+struct OnNode {
+    /// What would be used; `None` where the plan changes nothing.
+    usage: Option<Usage>,
+    /// Allocations of the job that is scheduled, by group; groups without any are left out.
+    siblings: BTreeMap<String, u32>,
 }
 
 /// What a node would run.
@@ -37,12 +43,12 @@ impl Load<'_> {
     }
     /// True when any group of the scheduled job is here.
     pub(crate) fn has_job(&self) -> bool {
-        self.siblings.is_some()
+        self.siblings.is_some_and(|s| !s.is_empty())
     }
 }
 
 impl<'a> Board<'a> {
-    pub(crate) fn new(view: &'a State, job: JobKey) -> Self {
+    pub(crate) fn new(view: &'a State, job: &JobKey) -> Self {
         let mut board = Self {
             view,
             stopped: BTreeSet::new(),
@@ -50,36 +56,32 @@ impl<'a> Board<'a> {
             freed: Vec::new(),
             placements: Vec::new(),
             updates: Vec::new(),
-            changed: BTreeMap::new(),
-            siblings: BTreeMap::new(),
+            nodes: BTreeMap::new(),
             nothing: Usage::default(),
-            job,
         };
-        for alloc in view.allocs_of_job(&board.job).filter(|a| !a.is_terminal()) {
-            join(&mut board.siblings, alloc);
+        for alloc in view.allocs_of_job(job).filter(|a| !a.is_terminal()) {
+            board.nodes.entry(alloc.node_id.clone()).or_default().join(&alloc.task_group);
         }
         board
     }
 
     /// What `node` would run.
     pub(crate) fn load(&self, node: &Node) -> Load<'_> {
-        let usage = self.changed.get(&node.id).or_else(|| self.view.usage_of_node(&node.id));
-        Load { usage: usage.unwrap_or(&self.nothing), siblings: self.siblings.get(&node.id) }
-    }
-
-    fn usage(&mut self, node: &NodeId) -> &mut Usage {
-        let present = || self.view.usage_of_node(node).cloned().unwrap_or_default();
-        self.changed.entry(node.clone()).or_insert_with(present)
+        let on_node = self.nodes.get(&node.id);
+        let usage = on_node.and_then(|n| n.usage.as_ref()).or_else(|| self.view.usage_of_node(&node.id));
+        Load { usage: usage.unwrap_or(&self.nothing), siblings: on_node.map(|n| &n.siblings) }
     }
 
     fn come(&mut self, alloc: &Allocation) {
-        self.usage(&alloc.node_id).add(alloc);
-        join(&mut self.siblings, alloc);
+        let on_node = self.nodes.entry(alloc.node_id.clone()).or_default();
+        on_node.usage_in(self.view, &alloc.node_id).add(alloc);
+        on_node.join(&alloc.task_group);
     }
 
     fn go(&mut self, alloc: &Allocation) {
-        self.usage(&alloc.node_id).remove(alloc);
-        leave(&mut self.siblings, alloc);
+        let on_node = self.nodes.entry(alloc.node_id.clone()).or_default();
+        on_node.usage_in(self.view, &alloc.node_id).remove(alloc);
+        on_node.leave(&alloc.task_group);
     }
 
     /// Stops an allocation of the view; what it held is free.
@@ -133,25 +135,27 @@ impl<'a> Board<'a> {
     }
 }
 
-/// An allocation of the scheduled job comes to its node.
-fn join(siblings: &mut BTreeMap<NodeId, BTreeMap<String, u32>>, alloc: &Allocation) {
-    let groups = siblings.entry(alloc.node_id.clone()).or_default();
-    match groups.get_mut(&alloc.task_group) {
-        Some(n) => *n += 1,
-        None => _ = groups.insert(alloc.task_group.clone(), 1),
+impl OnNode {
+    /// What would be used, ready to be changed; at first it is what the view says.
+    fn usage_in(&mut self, view: &State, id: &NodeId) -> &mut Usage {
+        self.usage.get_or_insert_with(|| view.usage_of_node(id).cloned().unwrap_or_default())
     }
-}
 
-/// An allocation of the scheduled job leaves its node; where none is left, nothing is kept.
-fn leave(siblings: &mut BTreeMap<NodeId, BTreeMap<String, u32>>, alloc: &Allocation) {
-    let Some(groups) = siblings.get_mut(&alloc.node_id) else { return };
-    if let Some(n) = groups.get_mut(&alloc.task_group) {
-        *n -= 1;
-        if *n == 0 {
-            groups.remove(&alloc.task_group);
+    /// An allocation of the scheduled job comes.
+    fn join(&mut self, group: &str) {
+        match self.siblings.get_mut(group) {
+            Some(n) => *n += 1,
+            None => _ = self.siblings.insert(group.to_owned(), 1),
         }
     }
-    if groups.is_empty() {
-        siblings.remove(&alloc.node_id);
+
+    /// An allocation of the scheduled job leaves.
+    fn leave(&mut self, group: &str) {
+        if let Some(n) = self.siblings.get_mut(group) {
+            *n -= 1;
+            if *n == 0 {
+                self.siblings.remove(group);
+            }
+        }
     }
 }

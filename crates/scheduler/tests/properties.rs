@@ -162,6 +162,7 @@ fn answer(w: &mut World, eval: &Evaluation) {
     let seed = w.seed();
     let decision = schedule(Request { view: &w.state, eval, now: w.now, seed });
     assert_eq!(decision, schedule(Request { view: &w.state, eval, now: w.now, seed }), "not deterministic");
+    assert_eq!(decision, w.decide_with(eval, seed), "depends on what was remembered");
     check_plan(&w.state, &decision);
     for waits in decision.plan.on_commit.iter().filter(|e| e.status == EvalStatus::Blocked) {
         // Or the servers take every earlier change for one that it has not seen, and ask again for ever.
