@@ -1,7 +1,7 @@
 //! The allocation: a group of a job placed on a node, and what became of it.
 
 use crate::{
-    AllocId, DeploymentId, EvalId, Job, JobId, Namespace, NodeId, StringMap,
+    AllocId, DeploymentId, EvalId, Job, JobId, JobKey, Namespace, NodeId, StringMap,
     group::DelayFunction,
     network::DnsConfig,
     resources::{AllocatedResources, Resources},
@@ -206,6 +206,10 @@ impl TaskState {
 }
 
 impl Allocation {
+    /// The job that it belongs to.
+    pub fn job_key(&self) -> JobKey {
+        JobKey { namespace: self.namespace.clone(), id: self.job_id.clone() }
+    }
     /// True when neither the servers want it nor the client runs it.
     pub fn is_terminal(&self) -> bool {
         self.is_server_terminal() || self.client_status.is_terminal()

@@ -1,100 +1,95 @@
 //! The view with the plan so far laid over it: what a node would run if the plan were applied now.
 
 use floe_model::{AllocId, Allocation, JobKey, Node, NodeId};
-use floe_state::{
-    State,
-    fit::{Misfit, Usage},
-    plan::Stop,
-};
-use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
+use floe_state::{State, fit::Usage, plan::Stop};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The plan in the making.
 pub(crate) struct Board<'a> {
     view: &'a State,
-    job: JobKey,
     stopped: BTreeSet<AllocId>,
     stops: Vec<Stop>,
     /// Where each of the stops makes room.
     freed: Vec<NodeId>,
     placements: Vec<Allocation>,
-    /// Placements by node, as indexes.
-    placed_on: BTreeMap<NodeId, Vec<usize>>,
     updates: Vec<Allocation>,
-    /// What was measured of the nodes that were looked at.
-    loads: BTreeMap<NodeId, Load>,
+    /// The nodes where the job is, or where the plan changes something.
+    nodes: BTreeMap<NodeId, OnNode>,
+    /// What is used of a node that runs nothing.
+    nothing: Usage,
+}
+
+/// What is different on a node from what the view says of it, or of interest to the job alone.
+#[derive(Debug, Default)]
+struct OnNode {
+    /// What would be used; `None` where the plan changes nothing.
+    usage: Option<Usage>,
+    /// Allocations of the job that is scheduled, by group; groups without any are left out.
+    siblings: BTreeMap<String, u32>,
 }
 
 /// What a node would run.
-#[derive(Debug, Default)]
-pub(crate) struct Load {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load<'b> {
     /// Resources and ports in use.
-    pub(crate) usage: Usage,
-    /// Allocations of the job that is scheduled, by group.
-    siblings: BTreeMap<String, u32>,
-    /// A port that two of its allocations hold (the node changed its addresses): apply takes nothing more here until one is gone.
-    pub(crate) conflict: Option<Misfit>,
+    pub(crate) usage: &'b Usage,
+    siblings: Option<&'b BTreeMap<String, u32>>,
 }
 
-impl Load {
+impl Load<'_> {
     /// How many allocations of `group` of the scheduled job are here.
     pub(crate) fn siblings(&self, group: &str) -> u32 {
-        self.siblings.get(group).copied().unwrap_or(0)
+        self.siblings.and_then(|s| s.get(group)).copied().unwrap_or(0)
     }
     /// True when any group of the scheduled job is here.
     pub(crate) fn has_job(&self) -> bool {
-        !self.siblings.is_empty()
-    }
-
-    fn add(&mut self, alloc: &Allocation, job: &JobKey) {
-        if let Err(misfit) = self.usage.add(alloc) {
-            self.conflict.get_or_insert(misfit);
-        }
-        if alloc.job_id == job.id && alloc.namespace == job.namespace {
-            match self.siblings.get_mut(&alloc.task_group) {
-                Some(n) => *n += 1,
-                None => _ = self.siblings.insert(alloc.task_group.clone(), 1),
-            }
-        }
+        self.siblings.is_some_and(|s| !s.is_empty())
     }
 }
 
 impl<'a> Board<'a> {
-    pub(crate) fn new(view: &'a State, job: JobKey) -> Self {
-        Self {
+    pub(crate) fn new(view: &'a State, job: &JobKey) -> Self {
+        let mut board = Self {
             view,
-            job,
             stopped: BTreeSet::new(),
             stops: Vec::new(),
             freed: Vec::new(),
             placements: Vec::new(),
-            placed_on: BTreeMap::new(),
             updates: Vec::new(),
-            loads: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            nothing: Usage::default(),
+        };
+        for alloc in view.allocs_of_job(job).filter(|a| !a.is_terminal()) {
+            board.nodes.entry(alloc.node_id.clone()).or_default().join(&alloc.task_group);
         }
+        board
     }
 
-    /// What `node` would run. Measured when it is first asked for.
-    pub(crate) fn load(&mut self, node: &Node) -> &Load {
-        match self.loads.entry(node.id.clone()) {
-            Entry::Occupied(found) => found.into_mut(),
-            Entry::Vacant(slot) => {
-                let mut load = Load { usage: Usage::of_node(node), ..Load::default() };
-                // The same allocations that apply counts when it checks the plan.
-                for alloc in self.view.allocs_of_node(&node.id).filter(|a| !a.is_terminal() && !self.stopped.contains(&a.id)) {
-                    load.add(alloc, &self.job);
-                }
-                for alloc in self.placed_on.get(&node.id).into_iter().flatten().filter_map(|i| self.placements.get(*i)) {
-                    load.add(alloc, &self.job);
-                }
-                slot.insert(load)
-            }
-        }
+    /// What `node` would run.
+    pub(crate) fn load(&self, node: &Node) -> Load<'_> {
+        let on_node = self.nodes.get(&node.id);
+        let usage = on_node.and_then(|n| n.usage.as_ref()).or_else(|| self.view.usage_of_node(&node.id));
+        Load { usage: usage.unwrap_or(&self.nothing), siblings: on_node.map(|n| &n.siblings) }
     }
 
-    /// Stops an allocation; what it held is free.
+    fn come(&mut self, alloc: &Allocation) {
+        let on_node = self.nodes.entry(alloc.node_id.clone()).or_default();
+        on_node.usage_in(self.view, &alloc.node_id).add(alloc);
+        on_node.join(&alloc.task_group);
+    }
+
+    fn go(&mut self, alloc: &Allocation) {
+        let on_node = self.nodes.entry(alloc.node_id.clone()).or_default();
+        on_node.usage_in(self.view, &alloc.node_id).remove(alloc);
+        on_node.leave(&alloc.task_group);
+    }
+
+    /// Stops an allocation of the view; what it held is free.
     pub(crate) fn stop(&mut self, alloc: &Allocation, stop: Stop) {
         if self.stopped.insert(alloc.id.clone()) {
-            self.loads.remove(&alloc.node_id);
+            if !alloc.is_terminal() {
+                self.go(alloc);
+            }
             self.stops.push(stop);
             self.freed.push(alloc.node_id.clone());
         }
@@ -105,16 +100,15 @@ impl<'a> Board<'a> {
         if self.stops.pop_if(|s| s.id == alloc.id).is_some() {
             self.freed.pop();
             self.stopped.remove(&alloc.id);
-            self.loads.remove(&alloc.node_id);
+            if !alloc.is_terminal() {
+                self.come(alloc);
+            }
         }
     }
 
     /// Places a new allocation.
     pub(crate) fn place(&mut self, alloc: Allocation) {
-        if let Some(load) = self.loads.get_mut(&alloc.node_id) {
-            load.add(&alloc, &self.job);
-        }
-        self.placed_on.entry(alloc.node_id.clone()).or_default().push(self.placements.len());
+        self.come(&alloc);
         self.placements.push(alloc);
     }
 
@@ -138,5 +132,30 @@ impl<'a> Board<'a> {
         let mut placements = self.placements;
         placements.extend(self.updates);
         (self.stops, placements)
+    }
+}
+
+impl OnNode {
+    /// What would be used, ready to be changed; at first it is what the view says.
+    fn usage_in(&mut self, view: &State, id: &NodeId) -> &mut Usage {
+        self.usage.get_or_insert_with(|| view.usage_of_node(id).cloned().unwrap_or_default())
+    }
+
+    /// An allocation of the scheduled job comes.
+    fn join(&mut self, group: &str) {
+        match self.siblings.get_mut(group) {
+            Some(n) => *n += 1,
+            None => _ = self.siblings.insert(group.to_owned(), 1),
+        }
+    }
+
+    /// An allocation of the scheduled job leaves.
+    fn leave(&mut self, group: &str) {
+        if let Some(n) = self.siblings.get_mut(group) {
+            *n -= 1;
+            if *n == 0 {
+                self.siblings.remove(group);
+            }
+        }
     }
 }

@@ -82,11 +82,7 @@ pub(crate) fn delayed(eval: &Evaluation, id: EvalId, trigger: EvalTrigger, descr
 }
 
 /// Makes the plan, with what becomes of the evaluation.
-pub(crate) fn finish(request: &Request<'_>, job: Option<&Job>, mut draft: Draft, ids: &mut IdSource) -> Decision {
-    // A job's queue is read from its newest evaluation, and all of these are written at once.
-    for eval in &mut draft.follow_ups {
-        eval.queued_allocations.clone_from(&draft.queued);
-    }
+pub(crate) fn finish(request: &Request<'_>, job: Option<&Job>, draft: Draft, ids: &mut IdSource) -> Decision {
     let on_commit = answers(request, &draft, ids);
     let plan = Plan {
         eval_id: request.eval.id.clone(),
@@ -147,15 +143,25 @@ fn block(eval: &mut Evaluation, draft: &Draft, seen: u64) {
 }
 
 /// See [`crate::give_up`].
-pub(crate) fn give_up(eval: &Evaluation, seed: (u64, u64), attempts: u32) -> Vec<Evaluation> {
+pub(crate) fn give_up(eval: &Evaluation, wanted: &Plan, seed: (u64, u64), attempts: u32) -> Vec<Evaluation> {
     let id: EvalId = IdSource::new(seed).next_uuid().into();
+    let answered = wanted.on_commit.iter().find(|e| e.id == eval.id);
+    let mut queued = answered.map(|e| e.queued_allocations.clone()).unwrap_or_default();
+    // One that is there already is only updated.
+    for placement in wanted.placements.iter().filter(|p| p.create_index == 0) {
+        *queued.entry(placement.task_group.clone()).or_default() += 1;
+    }
     let mut blocked = follow_up(eval, id, EvalTrigger::MaxPlans, words::BLOCKED_BY_CONFLICTS);
     blocked.status = EvalStatus::Blocked;
     blocked.escaped_computed_class = true;
+    blocked.snapshot_index = wanted.based_on;
+    blocked.failed_tg_allocs = answered.map(|e| e.failed_tg_allocs.clone()).unwrap_or_default();
+    blocked.queued_allocations.clone_from(&queued);
     let failed = Evaluation {
         status: EvalStatus::Failed,
         status_description: format!("gave up after {attempts} plans that met a changed cluster"),
         blocked_eval: blocked.id.clone(),
+        queued_allocations: queued,
         ..eval.clone()
     };
     vec![failed, blocked]

@@ -5,15 +5,15 @@
 //! ```
 //!
 //! The function is deterministic and never fails: what cannot be placed is explained and waits in a blocked evaluation. It changes
-//! nothing; apply checks the plan again and does the part that still fits. It never looks at more nodes than it must: a node's usage is
-//! computed when the node is considered, in an order drawn from the seed.
+//! nothing; apply checks the plan again and does the part that still fits. It never looks at more nodes than it must, in an order drawn
+//! from the seed, and at none of what other jobs run there: the state knows what is used of each node.
 //!
 //! | module | holds |
 //! |---|---|
 //! | `reconcile` | what each group of a service or batch job has, wants and needs; deployments; retries |
 //! | `generic`, `system` | carry that out for the two families of jobs |
 //! | `roster` | the schedulable nodes by datacenter and pool, kept between evaluations |
-//! | `feasible` | whether a node is meant for a group: constraints, drivers, network |
+//! | `feasible` | whether a node is meant for a group: constraints, drivers, network; the answers are kept with the roster |
 //! | `rules` | a group's requirements, compiled once per evaluation |
 //! | `board` | the view with the plan so far laid over it |
 //! | `place`, `rank`, `ports`, `ask` | finds the best of the first feasible nodes, and what the allocation holds there |
@@ -92,7 +92,8 @@ pub struct Decision {
     pub explanation: Explanation,
 }
 
-/// A scheduler that remembers which nodes there are, so that an evaluation costs no look at each. Its decisions do not depend on it.
+/// A scheduler that remembers which nodes there are, and which of the constraints that jobs had so far hold on each, so that an evaluation
+/// costs no look at each. Its decisions do not depend on it.
 ///
 /// Keep one per worker and per cluster: it takes two states with the same index of the node table for states with the same nodes.
 #[derive(Debug, Default)]
@@ -117,12 +118,14 @@ pub fn schedule(request: Request<'_>) -> Decision {
 }
 
 /// What becomes of an evaluation whose plans met a changed cluster too often: it fails, and a blocked one goes on when things calm down.
-/// The seed is for the new one's id.
-pub fn give_up(eval: &Evaluation, seed: (u64, u64)) -> Vec<Evaluation> {
-    draft::give_up(eval, seed, plan_attempts(eval.job_type))
+///
+/// `wanted` is what would be decided now; it is not applied. All that it would place is queued, and the blocked one waits for a change
+/// after the state that it was made from. The seed is for the new one's id.
+pub fn give_up(eval: &Evaluation, wanted: &Plan, seed: (u64, u64)) -> Vec<Evaluation> {
+    draft::give_up(eval, wanted, seed, plan_attempts(eval.job_type))
 }
 
-fn decide(request: &Request<'_>, roster: &Roster) -> Decision {
+fn decide(request: &Request<'_>, roster: &mut Roster) -> Decision {
     let mut ids = IdSource::new(request.seed);
     let job = request.view.job(&request.eval.job_key()).map(|j| &**j);
     let draft = match job.filter(|j| !j.stop) {

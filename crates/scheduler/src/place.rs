@@ -92,11 +92,11 @@ fn count_class(classes: &mut BTreeMap<String, u64>, node: &Node) {
 }
 
 impl<'a> Placer<'a> {
-    pub(crate) fn new(view: &'a State, job: &'a Job, eval: &'a Evaluation, candidates: Candidates<'a>, seed: (u64, u64)) -> Self {
+    pub(crate) fn new(view: &'a State, job: &'a Job, eval: &'a Evaluation, mut candidates: Candidates<'a>, seed: (u64, u64)) -> Self {
         let mut chance = Chance::new(seed);
-        let rules: Vec<_> = job.task_groups.iter().map(|g| Rules::new(job, g, candidates.len)).collect();
+        let rules: Vec<_> = job.task_groups.iter().map(|g| Rules::new(job, g, &mut candidates)).collect();
         let walk = Walk::new(candidates.len, &mut chance);
-        let mut placer = Self { view, job, eval, candidates, walk, chance, board: Board::new(view, job.key()), rules };
+        let mut placer = Self { view, job, eval, candidates, walk, chance, board: Board::new(view, &job.key()), rules };
         if placer.rules.iter().any(Rules::has_tallies) {
             for alloc in view.allocs_of_job(&job.key()).filter(|a| !a.is_terminal()) {
                 placer.note(Motion::Come, alloc);
@@ -140,8 +140,9 @@ impl<'a> Placer<'a> {
     }
 
     /// True when the rules of the group leave `node` out.
-    pub(crate) fn is_left_out(&self, group: usize, node: &Node) -> bool {
-        self.rules.get(group).is_none_or(|r| r.requirements.obstacle(node).is_some())
+    pub(crate) fn is_left_out(&mut self, group: usize, node: &Node) -> bool {
+        let facts = &mut self.candidates.facts;
+        self.rules.get(group).is_none_or(|r| r.requirements.obstacle(node, None, facts).is_some())
     }
 
     /// Why an allocation that runs on `node` could not stay there under the present version of the job; `None` when it can.
@@ -150,13 +151,12 @@ impl<'a> Placer<'a> {
         if !feasible::covers_datacenter(self.job, &node.datacenter) || !feasible::covers_pool(self.job, feasible::pool_of(node)) {
             return Some("its node is outside the job's datacenters and pool".to_owned());
         }
-        if let Some(reason) = rules.requirements.obstacle(node) {
+        if let Some(reason) = rules.requirements.obstacle(node, None, self.candidates.facts) {
             return Some(format!("its node does not fit any more: {reason}"));
         }
         // Apply checks the whole node again, so an update in place must leave it within its bounds.
         let load = self.board.load(node);
-        let exhausted = load.conflict.clone().or_else(|| load.usage.check(node).err());
-        exhausted.map(|misfit| format!("its node is too small: {misfit}"))
+        load.usage.check(node).err().map(|misfit| format!("its node is too small: {misfit}"))
     }
 
     /// Places an allocation on the best node that is found.
@@ -248,7 +248,7 @@ impl<'a> Placer<'a> {
     fn offer(&mut self, position: usize, node: &'a Arc<Node>, want: &Want, seen: &mut Seen) -> Option<Offer<'a>> {
         seen.evaluated += 1;
         let rules = self.rules.get_mut(want.group)?;
-        if let Verdict::Infeasible(reason) = rules.verdict(position, node) {
+        if let Verdict::Infeasible(reason) = rules.verdict(position, node, &mut self.candidates) {
             *seen.infeasible.entry(reason).or_default() += 1;
             count_class(&mut seen.classes_filtered, node);
             return None;
@@ -259,7 +259,7 @@ impl<'a> Placer<'a> {
             count_class(&mut seen.classes_filtered, node);
             return None;
         }
-        let used = load.usage.amounts.plus(rules.ask);
+        let used = load.usage.amounts().plus(rules.ask);
         let ports = match room(node, load, used, rules.spec.network(), &mut self.chance) {
             Ok(ports) => ports,
             Err(dimension) => {
@@ -332,10 +332,10 @@ pub(crate) enum Rejection {
     NoRoom(Box<AllocationMetric>),
 }
 
-/// The ports for one more allocation, when it fits into what is left of the node. The same question as `fit::check` answers.
+/// The ports for one more allocation, when it fits into what is left of the node. The same question as [`floe_state::fit::Usage::check`] answers.
 fn room(
     node: &Node,
-    load: &Load,
+    load: Load<'_>,
     used: Amounts,
     network: Option<&NetworkResource>,
     chance: &mut Chance,
@@ -343,15 +343,15 @@ fn room(
     if let Some(dimension) = used.exceeds(node.capacity()) {
         return Err(Cow::Borrowed(dimension));
     }
-    if usize::try_from(node.node_max_allocs).is_ok_and(|max| max > 0 && load.usage.count >= max) {
+    if usize::try_from(node.node_max_allocs).is_ok_and(|max| max > 0 && load.usage.count() >= max) {
         return Err(Cow::Borrowed("allocations"));
     }
-    if let Some(misfit) = &load.conflict {
+    if let Some(misfit) = load.usage.conflict() {
         return Err(Cow::Owned(format!("ports: {misfit}")));
     }
     match network {
         None => Ok(Vec::new()),
-        Some(network) => ports::assign(network, node, &load.usage, chance).map_err(|PortConflict(words)| Cow::Owned(words)),
+        Some(network) => ports::assign(network, node, load.usage, chance).map_err(|PortConflict(words)| Cow::Owned(words)),
     }
 }
 

@@ -114,7 +114,7 @@ mod tests {
         alloc.allocated_resources.shared.ports =
             ports.iter().map(|p| PortMapping { value: *p, host_ip: "10.0.0.1".to_owned(), ..PortMapping::default() }).collect();
         let mut usage = Usage::default();
-        usage.add(&alloc).unwrap();
+        usage.add(&alloc);
         usage
     }
 

@@ -5,6 +5,7 @@ use crate::{
     board::Load,
     feasible::{Requirements, condition::Condition},
     rank::{spread::Spreads, tally::Tally},
+    roster::Candidates,
 };
 use floe_model::{Allocation, Job, JobType, Node, TaskGroup, group::Constraint, resources::Amounts};
 use std::borrow::Cow;
@@ -60,18 +61,18 @@ pub(crate) enum Verdict {
 }
 
 impl<'a> Rules<'a> {
-    pub(crate) fn new(job: &'a Job, spec: &'a TaskGroup, candidates: usize) -> Self {
+    pub(crate) fn new(job: &'a Job, spec: &'a TaskGroup, candidates: &mut Candidates<'_>) -> Self {
         let of_tasks = spec.tasks.iter().flat_map(|t| &t.affinities);
         let affinities = job.affinities.iter().chain(&spec.affinities).chain(of_tasks);
         Self {
             spec,
-            requirements: Requirements::new(job, spec),
+            requirements: Requirements::new(job, spec, candidates.facts),
             ask: ask::amounts(spec),
             distinct_hosts: distinct_hosts(job, spec),
             properties: properties(job, spec),
             affinities: affinities.map(|a| (Condition::of_affinity(a), f64::from(a.weight.unwrap_or_default()))).collect(),
             spreads: Spreads::new(job, spec),
-            verdicts: vec![Verdict::Unknown; candidates],
+            verdicts: vec![Verdict::Unknown; candidates.len],
             reasons: Vec::new(),
             exhausted_since: None,
         }
@@ -89,12 +90,12 @@ impl<'a> Rules<'a> {
     }
 
     /// Whether candidate number `i` is feasible; asked once, then remembered.
-    pub(crate) fn verdict(&mut self, i: usize, node: &Node) -> Verdict {
+    pub(crate) fn verdict(&mut self, i: usize, node: &Node, candidates: &mut Candidates<'_>) -> Verdict {
         match self.verdicts.get(i) {
             Some(Verdict::Unknown) | None => {}
             Some(known) => return *known,
         }
-        let verdict = match self.requirements.obstacle(node) {
+        let verdict = match self.requirements.obstacle(node, candidates.seat(i), candidates.facts) {
             None => Verdict::Feasible,
             Some(reason) => Verdict::Infeasible(self.reason_index(reason)),
         };
@@ -119,7 +120,7 @@ impl<'a> Rules<'a> {
     }
 
     /// Why siblings keep one more allocation off `node`; `None` when they do not.
-    pub(crate) fn sibling_obstacle(&self, node: &Node, load: &Load) -> Option<Cow<'static, str>> {
+    pub(crate) fn sibling_obstacle(&self, node: &Node, load: Load<'_>) -> Option<Cow<'static, str>> {
         let taken = match self.distinct_hosts {
             DistinctHosts::No => false,
             DistinctHosts::Group => load.siblings(&self.spec.name) > 0,
@@ -209,22 +210,26 @@ fn ceil_log2(n: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::roster::Roster;
+
+    fn limit(group: &TaskGroup, job_type: JobType, nodes: usize) -> usize {
+        let (job, mut roster) = (Job::default(), Roster::default());
+        Rules::new(&job, group, &mut roster.candidates(&job)).candidate_limit(job_type, nodes)
+    }
 
     #[test]
     fn the_number_of_candidates_grows_with_the_logarithm() {
-        let (job, group) = (Job::default(), TaskGroup::default());
-        let rules = Rules::new(&job, &group, 0);
-        let limits = [0, 1, 2, 4, 5, 1000, 1024, 1025].map(|n| rules.candidate_limit(JobType::Service, n));
+        let group = TaskGroup::default();
+        let limits = [0, 1, 2, 4, 5, 1000, 1024, 1025].map(|n| limit(&group, JobType::Service, n));
         assert_eq!(limits, [2, 2, 2, 2, 3, 10, 10, 11]);
-        assert_eq!(rules.candidate_limit(JobType::Batch, 1 << 20), 2);
+        assert_eq!(limit(&group, JobType::Batch, 1 << 20), 2);
     }
 
     #[test]
     fn preferences_widen_the_view() {
-        let job = Job::default();
         let spread = floe_model::group::Spread::default();
         let group = |count| TaskGroup { count: Some(count), spreads: vec![spread.clone()], ..TaskGroup::default() };
-        assert_eq!(Rules::new(&job, &group(3), 0).candidate_limit(JobType::Service, 10_000), 100);
-        assert_eq!(Rules::new(&job, &group(300), 0).candidate_limit(JobType::Batch, 10_000), 300);
+        assert_eq!(limit(&group(3), JobType::Service, 10_000), 100);
+        assert_eq!(limit(&group(300), JobType::Batch, 10_000), 300);
     }
 }

@@ -3,7 +3,7 @@
 use crate::leader::{LeaderHandle, now, seed};
 use floe_consensus::{Consensus, ProposeError};
 use floe_control::Delivery;
-use floe_model::{EvalStatus, Evaluation, JobType};
+use floe_model::{Evaluation, JobType};
 use floe_scheduler::{Decision, Request, Scheduler, plan_attempts};
 use floe_state::{Command, Outcome, State};
 use std::{sync::Arc, time::Duration};
@@ -60,9 +60,10 @@ async fn work(consensus: &Consensus, leader: &LeaderHandle, delivery: &Delivery,
             }
         }
     }
-    let mut evals = floe_scheduler::give_up(eval, seed());
-    // What waits, waits for a change after the last plan.
-    evals.iter_mut().filter(|e| e.status == EvalStatus::Blocked).for_each(|e| e.snapshot_index = based_on);
+    // What is still wanted is queued, and waits for a change after the last plan.
+    let Some(view) = view_at(consensus, based_on).await else { return Ok(End::TryAgain) };
+    let Some(wanted) = decide(scheduler, view, eval.clone()).await else { return Ok(End::TryAgain) };
+    let evals = floe_scheduler::give_up(eval, &wanted.plan, seed());
     consensus.propose(Command::UpdateEvals { evals }).await?;
     Ok(End::Answered)
 }

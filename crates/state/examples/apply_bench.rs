@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p floe-state --example apply_bench [LARGEST]`: sizes go from 1,000 to LARGEST (1,000,000) in steps of ten.
 //! Every apply works on a clone of the state, as in a server, where readers hold the state before it.
-#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::cast_precision_loss, clippy::panic)]
+#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::cast_precision_loss, clippy::cast_possible_wrap, clippy::panic)]
 
 use floe_model::{
     AllocClientStatus, AllocId, Allocation, Deployment, Evaluation, Job, JobType, Node, NodeId, Task, TaskGroup, TaskState, Timestamp,

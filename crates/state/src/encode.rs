@@ -4,7 +4,6 @@
 //! here only the form is checked.
 
 use crate::{
-    apply::writer::index_insert,
     command::CLUSTER_VERSION,
     state::{State, TABLES},
 };
@@ -142,27 +141,20 @@ fn build(body: Body) -> Result<State, DecodeError> {
         state.submissions.insert((key, version), Arc::new(submission));
     }
     for node in body.nodes {
-        state.nodes.insert(node.id.clone(), Arc::new(node));
+        state.set_node(Arc::new(node));
     }
     for (mut alloc, place) in body.allocs {
         alloc.job = place.map(|p| job_at(p, alloc.id.as_str())).transpose()?;
-        let key = JobKey { namespace: alloc.namespace.clone(), id: alloc.job_id.clone() };
-        index_insert(&mut state.allocs_by_node, alloc.node_id.clone(), alloc.id.clone());
-        index_insert(&mut state.allocs_by_job, key, alloc.id.clone());
-        state.allocs.insert(alloc.id.clone(), Arc::new(alloc));
+        state.set_alloc(Arc::new(alloc));
     }
     for eval in body.evals {
-        index_insert(&mut state.evals_by_job, eval.job_key(), eval.id.clone());
-        state.evals.insert(eval.id.clone(), Arc::new(eval));
+        state.set_eval(Arc::new(eval));
     }
     for deployment in body.deployments {
-        index_insert(&mut state.deployments_by_job, deployment.job_key(), deployment.id.clone());
-        state.deployments.insert(deployment.id.clone(), Arc::new(deployment));
+        state.set_deployment(Arc::new(deployment));
     }
     for service in body.services {
-        let key = (service.namespace.clone(), service.service_name.clone(), service.id.clone());
-        index_insert(&mut state.services_by_alloc, service.alloc_id.clone(), key.clone());
-        state.services.insert(key, Arc::new(service));
+        state.set_service(Arc::new(service));
     }
     Ok(state)
 }

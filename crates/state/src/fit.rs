@@ -1,7 +1,8 @@
 //! Whether allocations fit on a node. The scheduler asks while it plans; apply asks again before it commits.
 
-use floe_model::{Allocation, Node, network::PortMapping, node::parse_port_list, resources::Amounts};
-use std::collections::BTreeMap;
+mod usage;
+
+pub use usage::Usage;
 
 /// Why a set of allocations does not fit on a node.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -10,13 +11,13 @@ pub enum Misfit {
     #[error("{0} exhausted")]
     Resource(&'static str),
     /// A host port is wanted twice.
-    #[error("port {port} on {host_ip} is already taken by allocation {holder}")]
+    #[error("port {port} on {host_ip} is already taken by {holder}")]
     Port {
         /// The port.
         port: u16,
         /// The address on which it is wanted.
         host_ip: String,
-        /// The allocation (or `the node's reserved ports`) that has it.
+        /// Who has it: `allocation ID`, or `the node's reserved ports`.
         holder: String,
     },
     /// The node takes no more allocations.
@@ -24,90 +25,21 @@ pub enum Misfit {
     MaxAllocs(usize),
 }
 
-/// What is used of a node: amounts and host ports, with who uses them.
-#[derive(Clone, Debug, Default)]
-pub struct Usage {
-    /// Sums over all allocations.
-    pub amounts: Amounts,
-    /// How many allocations.
-    pub count: usize,
-    /// Host ports in use, by number, with their address and holder. An empty address means all of them.
-    ports: BTreeMap<u16, Vec<(String, String)>>,
-}
-
-impl Usage {
-    /// The usage of a node that runs nothing: the ports that it keeps for itself.
-    pub fn of_node(node: &Node) -> Usage {
-        let mut usage = Usage::default();
-        for port in parse_port_list(&node.reserved_resources.networks.reserved_host_ports).unwrap_or_default() {
-            usage.ports.entry(port).or_default().push((String::new(), "the node's reserved ports".to_owned()));
-        }
-        usage
-    }
-
-    /// Adds an allocation.
-    ///
-    /// # Errors
-    /// When one of its ports is taken. The usage then counts it all the same.
-    pub fn add(&mut self, alloc: &Allocation) -> Result<(), Misfit> {
-        let held = &alloc.allocated_resources;
-        self.amounts = self.amounts.plus(held.amounts());
-        self.count += 1;
-        let mut first = Ok(());
-        for mapping in &held.shared.ports {
-            if let Err(e) = self.add_port(mapping, alloc.id.as_str()) {
-                first = first.and(Err(e));
-            }
-        }
-        first
-    }
-
-    fn add_port(&mut self, mapping: &PortMapping, holder: &str) -> Result<(), Misfit> {
-        let Ok(port) = u16::try_from(mapping.value) else { return Ok(()) };
-        let taken =
-            self.holder_of(port, &mapping.host_ip).map(|h| Misfit::Port { port, host_ip: mapping.host_ip.clone(), holder: h.to_owned() });
-        self.ports.entry(port).or_default().push((mapping.host_ip.clone(), holder.to_owned()));
-        taken.map_or(Ok(()), Err)
-    }
-
-    /// Who has `port` on `host_ip`; an empty address stands for all addresses.
-    pub fn holder_of(&self, port: u16, host_ip: &str) -> Option<&str> {
-        let users = self.ports.get(&port)?;
-        users.iter().find(|(ip, _)| ip.is_empty() || host_ip.is_empty() || ip == host_ip).map(|(_, holder)| holder.as_str())
-    }
-
-    /// Whether what is used is within what the node has.
-    ///
-    /// # Errors
-    /// The first dimension that is exceeded.
-    pub fn check(&self, node: &Node) -> Result<(), Misfit> {
-        if let Some(dimension) = self.amounts.exceeds(node.capacity()) {
-            return Err(Misfit::Resource(dimension));
-        }
-        match usize::try_from(node.node_max_allocs) {
-            Ok(max) if max > 0 && self.count > max => Err(Misfit::MaxAllocs(max)),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Whether all of `allocs` fit on `node` together.
-///
-/// # Errors
-/// The first reason why not.
-pub fn check<'a>(node: &Node, allocs: impl IntoIterator<Item = &'a Allocation>) -> Result<(), Misfit> {
-    let mut usage = Usage::of_node(node);
-    for alloc in allocs {
-        usage.add(alloc)?;
-    }
-    usage.check(node)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use floe_model::resources::{AllocatedResources, AllocatedTaskResources};
+    use floe_model::{
+        Allocation, Node,
+        network::PortMapping,
+        resources::{AllocatedResources, AllocatedTaskResources},
+    };
+
+    fn check<'a>(node: &Node, allocs: impl IntoIterator<Item = &'a Allocation>) -> Result<(), Misfit> {
+        let mut usage = Usage::of_node(node);
+        allocs.into_iter().for_each(|a| usage.add(a));
+        usage.check(node)
+    }
 
     fn node(cpu: i64, memory: i64) -> Node {
         let mut n = Node::default();

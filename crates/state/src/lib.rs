@@ -14,7 +14,8 @@
 //! | [`state`] | [`State`]: tables, derived indexes, reads |
 //! | [`apply`] | the one way to change it |
 //! | [`plan`] | what a scheduler proposes |
-//! | [`fit`] | whether allocations fit on a node; the scheduler and apply ask the same question |
+//! | `index` | which rows belong to a node or a job, and the sums over them; kept in step with every row |
+//! | [`fit`] | what is used of a node and whether more fits; the scheduler and apply ask the same question |
 //! | [`encode`] | snapshots as bytes |
 //! | [`ids`] | ids from a seed |
 #![forbid(unsafe_code)]
@@ -24,7 +25,9 @@ pub mod command;
 pub mod encode;
 pub mod fit;
 pub mod ids;
+mod index;
 pub mod plan;
+mod rows;
 pub mod state;
 
 pub use apply::{Applied, Change, Effects};

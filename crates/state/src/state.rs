@@ -1,11 +1,11 @@
 //! The tables, the indexes that are derived from them, and reads.
 
+use crate::{fit::Usage, index::Index};
 use floe_model::{
-    AllocClientStatus, AllocId, Allocation, Deployment, DeploymentId, EvalId, EvalStatus, Evaluation, Job, JobKey, Namespace, Node, NodeId,
-    ServiceRegistration,
+    AllocId, Allocation, Deployment, DeploymentId, EvalId, Evaluation, Job, JobKey, Namespace, Node, NodeId, ServiceRegistration,
     job::{JobSubmission, JobSummary, TaskGroupSummary},
 };
-use imbl::{OrdMap, OrdSet};
+use imbl::OrdMap;
 use std::sync::Arc;
 
 /// A table of the state; each remembers the index that last changed it, for blocking queries.
@@ -43,12 +43,8 @@ pub struct State {
     pub(crate) evals: OrdMap<EvalId, Arc<Evaluation>>,
     pub(crate) deployments: OrdMap<DeploymentId, Arc<Deployment>>,
     pub(crate) services: OrdMap<ServiceKey, Arc<ServiceRegistration>>,
-    // Derived from the tables; never encoded.
-    pub(crate) allocs_by_node: OrdMap<NodeId, OrdSet<AllocId>>,
-    pub(crate) allocs_by_job: OrdMap<JobKey, OrdSet<AllocId>>,
-    pub(crate) evals_by_job: OrdMap<JobKey, OrdSet<EvalId>>,
-    pub(crate) deployments_by_job: OrdMap<JobKey, OrdSet<DeploymentId>>,
-    pub(crate) services_by_alloc: OrdMap<AllocId, OrdSet<ServiceKey>>,
+    /// Derived from the tables; never encoded.
+    pub(crate) derived: Index,
 }
 
 impl State {
@@ -107,11 +103,15 @@ impl State {
     }
     /// The allocations on a node, ended ones included.
     pub fn allocs_of_node(&self, id: &NodeId) -> impl Iterator<Item = &Arc<Allocation>> {
-        self.allocs_by_node.get(id).into_iter().flatten().filter_map(|a| self.allocs.get(a))
+        self.derived.node(id).into_iter().flat_map(|n| &n.allocs).filter_map(|a| self.allocs.get(a))
+    }
+    /// What is used of a node by its allocations that are not over, and by itself; `None` when nothing is.
+    pub fn usage_of_node(&self, id: &NodeId) -> Option<&Usage> {
+        self.derived.node(id).map(|n| &n.usage)
     }
     /// The allocations of a job, ended ones included.
     pub fn allocs_of_job(&self, key: &JobKey) -> impl Iterator<Item = &Arc<Allocation>> {
-        self.allocs_by_job.get(key).into_iter().flatten().filter_map(|a| self.allocs.get(a))
+        self.derived.job(key).into_iter().flat_map(|j| &j.allocs).filter_map(|a| self.allocs.get(a))
     }
 
     /// The evaluation, if it is known.
@@ -122,9 +122,13 @@ impl State {
     pub fn evals(&self) -> impl Iterator<Item = &Arc<Evaluation>> {
         self.evals.values()
     }
+    /// The evaluations of a job that are not over.
+    pub(crate) fn open_evals_of_job(&self, key: &JobKey) -> impl Iterator<Item = &Arc<Evaluation>> {
+        self.derived.job(key).into_iter().flat_map(|j| &j.open_evals).filter_map(|e| self.evals.get(e))
+    }
     /// The evaluations of a job.
     pub fn evals_of_job(&self, key: &JobKey) -> impl Iterator<Item = &Arc<Evaluation>> {
-        self.evals_by_job.get(key).into_iter().flatten().filter_map(|e| self.evals.get(e))
+        self.derived.job(key).into_iter().flat_map(|j| &j.evals).filter_map(|e| self.evals.get(e))
     }
 
     /// The deployment, if it is known.
@@ -137,7 +141,7 @@ impl State {
     }
     /// The deployments of a job.
     pub fn deployments_of_job(&self, key: &JobKey) -> impl Iterator<Item = &Arc<Deployment>> {
-        self.deployments_by_job.get(key).into_iter().flatten().filter_map(|d| self.deployments.get(d))
+        self.derived.job(key).into_iter().flat_map(|j| &j.deployments).filter_map(|d| self.deployments.get(d))
     }
     /// The newest deployment of a job.
     pub fn latest_deployment(&self, key: &JobKey) -> Option<&Arc<Deployment>> {
@@ -155,10 +159,10 @@ impl State {
     }
     /// The registrations that an allocation holds.
     pub fn services_of_alloc(&self, id: &AllocId) -> impl Iterator<Item = &Arc<ServiceRegistration>> {
-        self.services_by_alloc.get(id).into_iter().flatten().filter_map(|k| self.services.get(k))
+        self.derived.services(id).into_iter().flatten().filter_map(|k| self.services.get(k))
     }
 
-    /// Counts of a job's allocations; `None` when neither the job nor any allocation of it is known.
+    /// Counts of a job's allocations by group and status; `None` when the job has no row.
     pub fn job_summary(&self, key: &JobKey) -> Option<JobSummary> {
         let job = self.jobs.get(key)?;
         let mut summary = JobSummary {
@@ -171,27 +175,12 @@ impl State {
         for group in &job.task_groups {
             summary.summary.insert(group.name.clone(), TaskGroupSummary::default());
         }
-        for alloc in self.allocs_of_job(key) {
-            let counts = summary.summary.entry(alloc.task_group.clone()).or_default();
-            summary.modify_index = summary.modify_index.max(alloc.modify_index);
-            match alloc.client_status {
-                AllocClientStatus::Pending => counts.starting += 1,
-                AllocClientStatus::Running => counts.running += 1,
-                AllocClientStatus::Complete => counts.complete += 1,
-                AllocClientStatus::Failed => counts.failed += 1,
-                AllocClientStatus::Lost => counts.lost += 1,
-                AllocClientStatus::Unknown => counts.unknown += 1,
-            }
-        }
-        for (group, queued) in self.queued_allocations(key) {
-            summary.summary.entry(group).or_default().queued = i64::try_from(queued).unwrap_or(i64::MAX);
+        let Some(derived) = self.derived.job(key) else { return Some(summary) };
+        summary.modify_index = summary.modify_index.max(derived.last_change());
+        summary.summary.extend(derived.groups.iter().map(|(group, counts)| (group.to_string(), counts.clone())));
+        for (group, queued) in derived.newest_answer().and_then(|e| self.evals.get(e)).into_iter().flat_map(|e| &e.queued_allocations) {
+            summary.summary.entry(group.clone()).or_default().queued = i64::try_from(*queued).unwrap_or(i64::MAX);
         }
         Some(summary)
-    }
-
-    /// Allocations that the newest evaluation of a job could not place, by group.
-    fn queued_allocations(&self, key: &JobKey) -> std::collections::BTreeMap<String, u64> {
-        let newest = self.evals_of_job(key).filter(|e| e.status != EvalStatus::Canceled).max_by_key(|e| e.modify_index);
-        newest.map(|e| e.queued_allocations.clone()).unwrap_or_default()
     }
 }

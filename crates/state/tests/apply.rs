@@ -4,8 +4,9 @@
 mod support;
 
 use floe_model::{
-    AllocClientStatus, AllocDesiredStatus, Deployment, EvalStatus, EvalTrigger, Evaluation, JobStatus, JobType, NodeStatus, Timestamp,
-    alloc::AllocDeploymentStatus,
+    AllocClientStatus::{self, Running},
+    AllocDesiredStatus, Allocation, Deployment, EvalStatus, EvalTrigger, Evaluation, Job, JobStatus, JobType, NodeStatus, Timestamp,
+    alloc::{AllocDeploymentStatus, AllocationMetric},
     deployment::{DeploymentState, DeploymentStatus},
     time::Nanos,
 };
@@ -15,6 +16,7 @@ use floe_state::{
     plan::Stop,
     state::TRACKED_JOB_VERSIONS,
 };
+use std::collections::BTreeMap;
 use support::{Machine, NODE, alloc, job, key, node};
 
 #[test]
@@ -147,7 +149,7 @@ fn an_evaluation_is_answered_with_its_plan_or_not_at_all() {
     let done = Evaluation { status: EvalStatus::Complete, ..(**m.state.eval(&eval_id).unwrap()).clone() };
     let follow = Evaluation { id: "later".into(), job_id: "a".into(), namespace: "default".into(), ..Evaluation::default() };
     let plan = |node: &str| {
-        let placement = floe_model::Allocation { node_id: node.into(), ..alloc("x", &j, 0) };
+        let placement = Allocation { node_id: node.into(), ..alloc("x", &j, 0) };
         let plan = Plan {
             placements: vec![placement],
             evals: vec![follow.clone()],
@@ -171,12 +173,12 @@ fn services_follow_their_allocation() {
     m.register(j.clone());
     m.place(vec![alloc("x", &j, 0)], &j);
     assert_eq!(m.state.services().count(), 0);
-    m.report("x", AllocClientStatus::Running);
+    m.report("x", Running);
     let found: Vec<_> = m.state.service(&"default".into(), "a-web").collect();
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].address.as_str(), found[0].port, found[0].alloc_id.as_str()), ("10.0.0.1", 20_000, "x"));
     let index = found[0].modify_index;
-    m.report("x", AllocClientStatus::Running);
+    m.report("x", Running);
     assert_eq!(
         m.state.service(&"default".into(), "a-web").next().unwrap().modify_index,
         index,
@@ -193,7 +195,7 @@ fn a_node_that_goes_down_takes_its_services_and_wakes_the_scheduler() {
     let j = job("a", JobType::Service);
     m.register(j.clone());
     m.place(vec![alloc("x", &j, 0)], &j);
-    m.report("x", AllocClientStatus::Running);
+    m.report("x", Running);
     let update = NodeStatusUpdate { id: NODE.into(), status: NodeStatus::Down, message: "heartbeat missed".to_owned() };
     let Outcome::Evals(evals) = m.run(Command::UpdateNodeStatus { updates: vec![update.clone()] }).outcome else { panic!() };
     assert_eq!(evals.len(), 1);
@@ -259,7 +261,7 @@ fn a_failed_allocation_asks_for_another_and_reports_of_strangers_are_ignored() {
     assert!(applied.effects.changes.is_empty());
     let Outcome::Evals(evals) = m.report("x", AllocClientStatus::Failed) else { panic!() };
     assert_eq!(m.state.eval(&evals[0]).unwrap().triggered_by, EvalTrigger::RetryFailedAlloc);
-    assert_eq!(m.report("x", AllocClientStatus::Running), Outcome::Evals(vec![]), "what ended stays ended");
+    assert_eq!(m.report("x", Running), Outcome::Evals(vec![]), "what ended stays ended");
 }
 
 #[test]
@@ -281,12 +283,62 @@ fn one_blocked_evaluation_per_job_is_enough() {
     assert_eq!(m.state.eval(&"two".into()).unwrap().status, EvalStatus::Canceled, "a stopped job waits for nothing");
 }
 
+/// An evaluation of job `a` that found no node for `n` of its group.
+fn unplaced(id: &str, status: EvalStatus, n: u64) -> Evaluation {
+    let failed = if n > 0 { [("web".to_owned(), AllocationMetric::default())].into() } else { BTreeMap::new() };
+    Evaluation {
+        id: id.into(),
+        namespace: "default".into(),
+        job_id: "a".into(),
+        status,
+        failed_tg_allocs: failed,
+        queued_allocations: [("web".to_owned(), n)].into(),
+        ..Evaluation::default()
+    }
+}
+
 #[test]
-fn a_deployment_counts_health_and_ends_when_all_are_healthy() {
+fn what_is_queued_stays_queued_until_an_evaluation_says_otherwise() {
+    let queued = |m: &Machine| m.state.job_summary(&key("a")).unwrap().summary["web"].queued;
+    let mut m = Machine::with_node();
+    m.register(job("a", JobType::Service));
+    assert_eq!(queued(&m), 0);
+    m.run(Command::UpdateEvals { evals: vec![unplaced("one", EvalStatus::Complete, 3), unplaced("two", EvalStatus::Blocked, 3)] });
+    assert_eq!(queued(&m), 3);
+    m.run(Command::EvaluateJob { key: key("a") });
+    assert_eq!(queued(&m), 3, "an evaluation that waits for its turn says nothing yet");
+    m.run(Command::UpdateEvals { evals: vec![unplaced("three", EvalStatus::Failed, 0)] });
+    assert_eq!(queued(&m), 3, "nor does one that nobody could answer");
+    m.run(Command::UpdateEvals { evals: vec![unplaced("two", EvalStatus::Blocked, 1)] });
+    assert_eq!(queued(&m), 1);
+    m.run(Command::UpdateEvals { evals: vec![unplaced("four", EvalStatus::Complete, 0)] });
+    assert_eq!(queued(&m), 0);
+}
+
+#[test]
+fn nothing_waits_once_there_was_room_for_everything() {
+    let mut m = Machine::with_node();
+    m.register(job("a", JobType::Service));
+    let status = |m: &Machine| m.state.eval(&"two".into()).unwrap().status;
+    m.run(Command::UpdateEvals { evals: vec![unplaced("one", EvalStatus::Complete, 3), unplaced("two", EvalStatus::Blocked, 3)] });
+    assert_eq!(status(&m), EvalStatus::Blocked, "the answered one says that it waits");
+    m.run(Command::UpdateEvals { evals: vec![unplaced("three", EvalStatus::Failed, 0)] });
+    assert_eq!(status(&m), EvalStatus::Blocked);
+    m.run(Command::UpdateEvals { evals: vec![unplaced("four", EvalStatus::Complete, 0)] });
+    let row = m.state.eval(&"two".into()).unwrap();
+    assert_eq!((row.status, row.status_description.as_str()), (EvalStatus::Canceled, "evaluation four found room for everything"));
+    // The one that waited may be the one that finds room.
+    m.run(Command::UpdateEvals { evals: vec![unplaced("five", EvalStatus::Blocked, 1)] });
+    m.run(Command::UpdateEvals { evals: vec![unplaced("five", EvalStatus::Complete, 0)] });
+    assert_eq!(m.state.eval(&"five".into()).unwrap().status, EvalStatus::Complete);
+}
+
+/// A job whose deployment `d` wants `wanted` of its group; nothing is placed yet.
+fn deploying(wanted: i64) -> (Machine, Job) {
     let mut m = Machine::with_node();
     let j = job("a", JobType::Service);
     m.register(j.clone());
-    let group = DeploymentState { desired_total: 2, progress_deadline: Nanos::from_mins(10), ..DeploymentState::default() };
+    let group = DeploymentState { desired_total: wanted, progress_deadline: Nanos::from_mins(10), ..DeploymentState::default() };
     let deployment = Deployment {
         id: "d".into(),
         namespace: "default".into(),
@@ -294,32 +346,108 @@ fn a_deployment_counts_health_and_ends_when_all_are_healthy() {
         task_groups: [("web".to_owned(), group)].into(),
         ..Deployment::default()
     };
-    let placements = [("x", 0), ("y", 1)].map(|(id, i)| floe_model::Allocation { deployment_id: "d".into(), ..alloc(id, &j, i) }).to_vec();
-    let row = m.state.job(&key("a")).unwrap();
-    let plan = Plan { job: Some(Box::new((**row).clone())), deployment: Some(deployment), placements, ..Plan::default() };
-    m.run(Command::Plan(Box::new(plan)));
-    let state = |m: &Machine| m.state.deployment(&"d".into()).unwrap().task_groups["web"].clone();
-    assert_eq!(state(&m).placed_allocs, 2);
-    assert!(!state(&m).require_progress_by.is_never());
-    let healthy = |id: &str, healthy| AllocUpdate {
+    m.run(Command::Plan(Box::new(Plan { deployment: Some(deployment), ..Plan::default() })));
+    (m, j)
+}
+
+fn deploy(m: &mut Machine, j: &Job, id: &str, index: u32) {
+    let placement = Allocation { deployment_id: "d".into(), ..alloc(id, j, index) };
+    assert_eq!(m.place(vec![placement], j), Outcome::Plan { rejected: vec![] });
+}
+
+fn judge(m: &mut Machine, id: &str, status: AllocClientStatus, healthy: bool) {
+    let health = AllocDeploymentStatus { healthy: Some(healthy), timestamp: Timestamp(9), ..AllocDeploymentStatus::default() };
+    let update = AllocUpdate {
         id: id.into(),
         node_id: NODE.into(),
-        client_status: AllocClientStatus::Running,
-        deployment_status: Some(AllocDeploymentStatus {
-            healthy: Some(healthy),
-            timestamp: Timestamp(9),
-            ..AllocDeploymentStatus::default()
-        }),
+        client_status: status,
+        deployment_status: Some(health),
         ..AllocUpdate::default()
     };
-    m.run(Command::UpdateAllocs { updates: vec![healthy("x", true)] });
-    assert_eq!((state(&m).healthy_allocs, m.state.deployment(&"d".into()).unwrap().status), (1, DeploymentStatus::Running));
-    assert!(m.state.evals().any(|e| e.triggered_by == EvalTrigger::DeploymentWatcher), "the next batch is asked for");
-    m.run(Command::UpdateAllocs { updates: vec![healthy("x", true)] });
-    assert_eq!(state(&m).healthy_allocs, 1, "said twice, counted once");
-    m.run(Command::UpdateAllocs { updates: vec![healthy("y", true)] });
-    assert_eq!(m.state.deployment(&"d".into()).unwrap().status, DeploymentStatus::Successful);
+    m.run(Command::UpdateAllocs { updates: vec![update] });
+}
+
+/// Placed, healthy and unhealthy allocations of the deployment, and its status.
+fn progress(m: &Machine) -> (i64, i64, i64, DeploymentStatus) {
+    let deployment = m.state.deployment(&"d".into()).unwrap();
+    let group = &deployment.task_groups["web"];
+    (group.placed_allocs, group.healthy_allocs, group.unhealthy_allocs, deployment.status)
+}
+
+fn watchers(m: &Machine) -> usize {
+    m.state.evals().filter(|e| e.triggered_by == EvalTrigger::DeploymentWatcher).count()
+}
+
+#[test]
+fn a_deployment_counts_health_and_ends_when_all_are_healthy() {
+    let (mut m, j) = deploying(2);
+    deploy(&mut m, &j, "x", 0);
+    deploy(&mut m, &j, "y", 1);
+    assert_eq!(progress(&m), (2, 0, 0, DeploymentStatus::Running));
+    assert!(!m.state.deployment(&"d".into()).unwrap().task_groups["web"].require_progress_by.is_never());
+    judge(&mut m, "x", Running, true);
+    assert_eq!(progress(&m), (2, 1, 0, DeploymentStatus::Running));
+    assert_eq!(watchers(&m), 1, "the next batch is asked for");
+    judge(&mut m, "x", Running, true);
+    assert_eq!((progress(&m), watchers(&m)), ((2, 1, 0, DeploymentStatus::Running), 1), "said twice, counted once");
+    judge(&mut m, "y", Running, true);
+    assert_eq!(progress(&m), (2, 2, 0, DeploymentStatus::Successful));
     assert!(m.state.job(&key("a")).unwrap().stable);
+}
+
+#[test]
+fn a_successor_is_healthy_in_the_place_of_its_predecessor_and_not_beside_it() {
+    let (mut m, j) = deploying(2);
+    deploy(&mut m, &j, "x", 0);
+    deploy(&mut m, &j, "y", 1);
+    judge(&mut m, "x", Running, true);
+    m.report("x", AllocClientStatus::Failed);
+    assert_eq!(progress(&m), (2, 0, 0, DeploymentStatus::Running));
+    assert_eq!(watchers(&m), 1, "an end is no verdict");
+    deploy(&mut m, &j, "x2", 0);
+    judge(&mut m, "x2", Running, true);
+    assert_eq!(progress(&m), (3, 1, 0, DeploymentStatus::Running), "y is not healthy yet");
+    // So it is with one that the servers stop.
+    let stop = Stop { id: "x2".into(), ..Stop::default() };
+    m.run(Command::Plan(Box::new(Plan { stops: vec![stop], ..Plan::default() })));
+    judge(&mut m, "y", Running, true);
+    assert_eq!(progress(&m), (3, 1, 0, DeploymentStatus::Running));
+    deploy(&mut m, &j, "x3", 0);
+    judge(&mut m, "x3", Running, true);
+    assert_eq!(progress(&m), (4, 2, 0, DeploymentStatus::Successful));
+}
+
+#[test]
+fn one_that_ends_with_its_verdict_is_not_counted_as_healthy() {
+    let (mut m, j) = deploying(1);
+    deploy(&mut m, &j, "x", 0);
+    judge(&mut m, "x", AllocClientStatus::Complete, true);
+    assert_eq!(progress(&m), (1, 0, 0, DeploymentStatus::Running));
+}
+
+#[test]
+fn what_was_unhealthy_stays_counted_when_it_is_replaced() {
+    let (mut m, j) = deploying(1);
+    deploy(&mut m, &j, "x", 0);
+    judge(&mut m, "x", Running, false);
+    m.report("x", AllocClientStatus::Failed);
+    deploy(&mut m, &j, "x2", 0);
+    assert_eq!(progress(&m), (2, 0, 1, DeploymentStatus::Running));
+    judge(&mut m, "x2", Running, true);
+    assert_eq!(progress(&m), (2, 1, 1, DeploymentStatus::Successful));
+}
+
+#[test]
+fn a_plan_that_is_older_than_a_verdict_does_not_take_it_back() {
+    let (mut m, j) = deploying(2);
+    deploy(&mut m, &j, "x", 0);
+    let before = (**m.state.alloc(&"x".into()).unwrap()).clone();
+    judge(&mut m, "x", Running, true);
+    // An update in place, made from the state before.
+    m.place(vec![before], &j);
+    assert_eq!(progress(&m), (1, 1, 0, DeploymentStatus::Running));
+    judge(&mut m, "x", Running, true);
+    assert_eq!(progress(&m), (1, 1, 0, DeploymentStatus::Running), "counted once");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A constraint (or affinity) made ready to be asked of many nodes.
 
-use super::{target, version::Requirement};
+use super::{facts::Question, target, version::Requirement};
 use floe_model::{
     Node,
     group::{Affinity, Constraint},
@@ -57,6 +57,11 @@ impl<'a> Condition<'a> {
 
     fn new(left: &'a str, operand: &'a str, right: &'a str) -> Self {
         Self { left, right, operand, test: Test::new(operand, right) }
+    }
+
+    /// What it asks of a node.
+    pub(crate) fn question(&self) -> Question {
+        Question::Condition { left: self.left.to_owned(), operand: self.operand.to_owned(), right: self.right.to_owned() }
     }
 
     /// Whether it holds on `node`.

@@ -4,14 +4,16 @@
 //! fails gives the reason.
 
 pub(crate) mod condition;
+pub(crate) mod facts;
 pub(crate) mod target;
 pub(crate) mod version;
 
 use condition::Condition;
+use facts::{Facts, Place, Question};
 use floe_model::{
     Job, Node, TaskGroup,
     ids::{ALL_NODE_POOL, DEFAULT_NODE_POOL},
-    network::{DEFAULT_HOST_NETWORK, NetworkMode},
+    network::{DEFAULT_HOST_NETWORK, NetworkMode, NetworkResource},
 };
 
 /// The attribute by which a client says that it can connect allocations to its bridge: `1` or `true`.
@@ -49,39 +51,58 @@ pub(crate) fn glob(pattern: &str, text: &str) -> bool {
     text.ends_with(tail)
 }
 
-/// The requirements of one group, compiled.
+/// The requirements of one group, compiled. Each with the place of its answers among the facts.
 #[derive(Debug)]
 pub(crate) struct Requirements<'a> {
-    job: Vec<Condition<'a>>,
-    group: Vec<Condition<'a>>,
-    drivers: Vec<&'a str>,
+    job: Vec<(Condition<'a>, Place)>,
+    group: Vec<(Condition<'a>, Place)>,
+    drivers: Vec<(&'a str, Place)>,
+    network: Option<(&'a NetworkResource, Place)>,
     spec: &'a TaskGroup,
 }
 
 impl<'a> Requirements<'a> {
-    pub(crate) fn new(job: &'a Job, group: &'a TaskGroup) -> Self {
-        let conditions = |list: &'a [_]| list.iter().filter_map(Condition::of_constraint).collect::<Vec<_>>();
+    pub(crate) fn new(job: &'a Job, group: &'a TaskGroup, facts: &mut Facts) -> Self {
+        let mut conditions = |list: &'a [_]| -> Vec<_> {
+            let compiled = list.iter().filter_map(Condition::of_constraint);
+            compiled.map(|c| (facts.place(c.question()), c)).map(|(place, c)| (c, place)).collect()
+        };
+        let of_job = conditions(&job.constraints);
         let mut of_group = conditions(&group.constraints);
-        let mut drivers = Vec::new();
+        let mut drivers: Vec<&str> = Vec::new();
         for task in &group.tasks {
             of_group.extend(conditions(&task.constraints));
             if !drivers.contains(&task.driver.as_str()) {
                 drivers.push(&task.driver);
             }
         }
-        Self { job: conditions(&job.constraints), group: of_group, drivers, spec: group }
+        let drivers = drivers.into_iter().map(|d| (d, facts.place(Question::Driver(d.to_owned())))).collect();
+        let network = group.network().map(|n| (n, facts.place(Question::Network(n.mode.clone()))));
+        Self { job: of_job, group: of_group, drivers, network, spec: group }
     }
 
-    /// Why the group cannot run on `node`; `None` when it can.
-    pub(crate) fn obstacle(&self, node: &Node) -> Option<String> {
-        let failing = |list: &[Condition<'_>]| list.iter().find(|c| !c.holds(node)).map(ToString::to_string);
-        failing(&self.job)
-            .or_else(|| self.drivers.iter().any(|d| !has_driver(node, d)).then(|| "missing drivers".to_owned()))
-            .or_else(|| failing(&self.group))
-            .or_else(|| network_obstacle(self.spec, node))
-            .or_else(|| volume_obstacle(self.spec, node))
-            .or_else(|| unsupported(self.spec))
+    /// Why the group cannot run on `node`, which has that seat among the facts; `None` when it can.
+    pub(crate) fn obstacle(&self, node: &Node, seat: Option<usize>, facts: &mut Facts) -> Option<String> {
+        if let Some(why) = failing(&self.job, node, seat, facts) {
+            return Some(why);
+        }
+        if !self.drivers.iter().all(|(d, place)| facts.ask(*place, seat, || has_driver(node, d))) {
+            return Some("missing drivers".to_owned());
+        }
+        if let Some(why) = failing(&self.group, node, seat, facts) {
+            return Some(why);
+        }
+        if let Some((network, _)) = self.network.filter(|(n, place)| !facts.ask(*place, seat, || offers_network(n, node))) {
+            return Some(format!("missing network mode {:?}", network.mode));
+        }
+        let host_network = self.network.and_then(|(n, _)| host_network_obstacle(n, node));
+        host_network.or_else(|| volume_obstacle(self.spec, node)).or_else(|| unsupported(self.spec))
     }
+}
+
+/// The first condition that does not hold, in words.
+fn failing(list: &[(Condition<'_>, Place)], node: &Node, seat: Option<usize>, facts: &mut Facts) -> Option<String> {
+    list.iter().find(|(c, place)| !facts.ask(*place, seat, || c.holds(node))).map(|(c, _)| c.to_string())
 }
 
 /// True when the node has the driver and it works.
@@ -96,17 +117,16 @@ fn is_true(word: &str) -> bool {
     matches!(word, "1" | "true")
 }
 
-fn network_obstacle(group: &TaskGroup, node: &Node) -> Option<String> {
-    let network = group.network()?;
+fn offers_network(network: &NetworkResource, node: &Node) -> bool {
     let offers = |mode: &str| node.node_resources.networks.iter().any(|n| n.mode == mode);
-    let available = match network.network_mode() {
+    match network.network_mode() {
         NetworkMode::Host | NetworkMode::None => true,
         NetworkMode::Bridge => offers("bridge") || node.attributes.get(BRIDGE_ATTRIBUTE).is_some_and(|v| is_true(v)),
         NetworkMode::Cni(_) | NetworkMode::Unknown(_) => offers(&network.mode),
-    };
-    if !available {
-        return Some(format!("missing network mode {:?}", network.mode));
     }
+}
+
+fn host_network_obstacle(network: &NetworkResource, node: &Node) -> Option<String> {
     let named = network.ports().map(|p| p.host_network.as_str()).filter(|n| !n.is_empty() && *n != DEFAULT_HOST_NETWORK);
     named.into_iter().find(|n| host_network_ip(node, n).is_none()).map(|n| format!("missing host network {n:?}"))
 }
@@ -149,7 +169,7 @@ mod tests {
     use floe_model::{
         Task,
         group::Constraint,
-        network::{NetworkResource, Port},
+        network::Port,
         node::{DriverInfo, HostNetworkInfo, HostVolumeInfo},
         resources::{RequestedDevice, Resources},
         volume::VolumeRequest,
@@ -169,7 +189,11 @@ mod tests {
     }
 
     fn obstacle(job: &Job, node: &Node) -> Option<String> {
-        Requirements::new(job, &job.task_groups[0]).obstacle(node)
+        let mut facts = Facts::new(1);
+        let requirements = Requirements::new(job, &job.task_groups[0], &mut facts);
+        let looked_up = requirements.obstacle(node, Some(0), &mut facts);
+        assert_eq!(requirements.obstacle(node, Some(0), &mut facts), looked_up, "what is remembered is what was looked up");
+        looked_up
     }
 
     fn constraint(l: &str, r: &str) -> Constraint {

@@ -160,6 +160,11 @@ impl World {
 
     pub fn decide(&mut self, eval: &Evaluation) -> Decision {
         let seed = self.seed();
+        self.decide_with(eval, seed)
+    }
+
+    /// Decides with a scheduler that remembers what it has seen so far.
+    pub fn decide_with(&mut self, eval: &Evaluation, seed: (u64, u64)) -> Decision {
         self.scheduler.schedule(Request { view: &self.state, eval, now: self.now, seed })
     }
 

@@ -2,7 +2,7 @@
 
 use super::writer::Writer;
 use crate::command::{AllocUpdate, Outcome, Refusal};
-use floe_model::{AllocClientStatus, AllocId, Allocation, EvalTrigger, JobKey, alloc::AllocDeploymentStatus};
+use floe_model::{AllocClientStatus, AllocId, Allocation, EvalTrigger, alloc::AllocDeploymentStatus};
 use std::{collections::BTreeSet, sync::Arc};
 
 impl Writer<'_> {
@@ -16,11 +16,10 @@ impl Writer<'_> {
                 continue;
             }
             let alloc = self.merge_update(&old, update);
-            let key = JobKey { namespace: alloc.namespace.clone(), id: alloc.job_id.clone() };
+            let key = alloc.job_key();
             if alloc.client_status == AllocClientStatus::Failed && !alloc.is_server_terminal() {
                 ended_badly.insert(key.clone());
             }
-            self.count_health(&old, &alloc);
             self.put_alloc(alloc);
             touched.insert(key);
         }
@@ -57,7 +56,7 @@ impl Writer<'_> {
     /// A user stops an allocation: it is migrated away, that is stopped and replaced.
     pub(super) fn stop_alloc(&mut self, id: &AllocId) -> Result<Outcome, Refusal> {
         let old = self.state.alloc(id).cloned().ok_or_else(|| Refusal::AllocNotFound(id.clone()))?;
-        let key = JobKey { namespace: old.namespace.clone(), id: old.job_id.clone() };
+        let key = old.job_key();
         let job = self.state.job(&key).cloned().or_else(|| old.job.clone()).ok_or(Refusal::JobNotFound(key))?;
         let mut alloc = (*old).clone();
         alloc.desired_transition.migrate = Some(true);

@@ -28,7 +28,7 @@ impl Writer<'_> {
             }
         }
         for key in jobs {
-            let idle = self.state.allocs_of_job(key).next().is_none() && self.state.evals_of_job(key).all(|e| e.is_terminal());
+            let idle = self.state.derived.job(key).is_none_or(|d| d.allocs.is_empty() && d.open_evals.is_empty());
             if idle && self.state.job(key).is_some_and(|j| j.status == JobStatus::Dead) {
                 self.remove_job(key);
             }

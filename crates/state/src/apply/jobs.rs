@@ -104,14 +104,12 @@ impl Writer<'_> {
         if job.is_template() {
             return if job.stop { JobStatus::Dead } else { JobStatus::Running };
         }
-        let mut any = false;
-        for alloc in self.state.allocs_of_job(&key) {
-            any = true;
-            if !alloc.client_status.is_terminal() {
-                return JobStatus::Running;
-            }
+        let derived = self.state.derived.job(&key);
+        if derived.is_some_and(|d| d.running > 0) {
+            return JobStatus::Running;
         }
-        if self.state.evals_of_job(&key).any(|e| !e.is_terminal()) {
+        let any = derived.is_some_and(|d| !d.allocs.is_empty());
+        if derived.is_some_and(|d| !d.open_evals.is_empty()) {
             return if any && !job.stop && !job.job_type.is_batch() { JobStatus::Running } else { JobStatus::Pending };
         }
         match (job.stop, any, job.job_type.is_batch()) {

@@ -10,7 +10,7 @@ mod jobs;
 mod nodes;
 mod plans;
 mod services;
-pub(crate) mod writer;
+mod writer;
 
 use crate::{
     command::{Command, Entry, Outcome, Refusal},

@@ -84,7 +84,7 @@ impl Writer<'_> {
         let stopped: Vec<Arc<Allocation>> = self.state.allocs_of_node(id).filter(left).cloned().collect();
         for alloc in stopped {
             self.put_alloc(Allocation { client_status: AllocClientStatus::Lost, ..(*alloc).clone() });
-            self.refresh_job_status(&JobKey { namespace: alloc.namespace.clone(), id: alloc.job_id.clone() });
+            self.refresh_job_status(&alloc.job_key());
         }
     }
 
@@ -92,7 +92,7 @@ impl Writer<'_> {
     fn eval_node(&mut self, id: &NodeId) -> Vec<EvalId> {
         let mut jobs: BTreeMap<JobKey, Arc<Job>> = BTreeMap::new();
         for alloc in self.state.allocs_of_node(id).filter(|a| !a.is_terminal()) {
-            let key = JobKey { namespace: alloc.namespace.clone(), id: alloc.job_id.clone() };
+            let key = alloc.job_key();
             // A purged job has no row any more; its allocation still knows it.
             if let Some(job) = self.state.job(&key).cloned().or_else(|| alloc.job.clone()) {
                 jobs.insert(key, job);

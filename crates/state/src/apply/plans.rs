@@ -3,7 +3,6 @@
 use super::writer::Writer;
 use crate::{
     command::{Outcome, Refusal},
-    fit,
     plan::{Plan, Stop},
 };
 use floe_model::{
@@ -13,6 +12,15 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
+
+/// What a plan does on one node.
+#[derive(Default)]
+struct OnNode<'a> {
+    /// What is placed, or placed again with changes.
+    placements: Vec<&'a Allocation>,
+    /// What is stopped, and what the placements take the place of.
+    gone: BTreeSet<&'a AllocId>,
+}
 
 impl Writer<'_> {
     pub(super) fn apply_plan(&mut self, plan: &Plan) -> Result<Outcome, Refusal> {
@@ -48,23 +56,31 @@ impl Writer<'_> {
 
     /// The nodes on which the plan's placements do not fit together with what runs there now.
     fn rejected_nodes(&self, plan: &Plan) -> Vec<NodeId> {
-        let stopped: BTreeSet<&AllocId> = plan.stops.iter().map(|s| &s.id).collect();
-        let mut by_node: BTreeMap<&NodeId, Vec<&Allocation>> = BTreeMap::new();
+        let mut by_node: BTreeMap<&NodeId, OnNode<'_>> = BTreeMap::new();
         for placement in &plan.placements {
-            by_node.entry(&placement.node_id).or_default().push(placement);
+            let on_node = by_node.entry(&placement.node_id).or_default();
+            on_node.placements.push(placement);
+            on_node.gone.insert(&placement.id);
         }
-        by_node.into_iter().filter(|(id, placements)| !self.fits(id, placements, &stopped)).map(|(id, _)| id.clone()).collect()
+        for stop in &plan.stops {
+            if let Some(on_node) = self.state.alloc(&stop.id).and_then(|a| by_node.get_mut(&a.node_id)) {
+                on_node.gone.insert(&stop.id);
+            }
+        }
+        by_node.into_iter().filter(|(id, on_node)| !self.fits(id, on_node)).map(|(id, _)| id.clone()).collect()
     }
 
-    fn fits(&self, id: &NodeId, placements: &[&Allocation], stopped: &BTreeSet<&AllocId>) -> bool {
+    fn fits(&self, id: &NodeId, on_node: &OnNode<'_>) -> bool {
         let Some(node) = self.state.node(id) else { return false };
-        let updated: BTreeSet<&AllocId> = placements.iter().map(|p| &p.id).collect();
-        let only_updates = placements.iter().all(|p| self.state.alloc(&p.id).is_some());
+        let only_updates = on_node.placements.iter().all(|p| self.state.alloc(&p.id).is_some());
         if !node.is_schedulable() && !only_updates {
             return false;
         }
-        let stay = self.state.allocs_of_node(id).filter(|a| !a.is_terminal() && !stopped.contains(&a.id) && !updated.contains(&a.id));
-        fit::check(node, stay.map(|a| &**a).chain(placements.iter().copied())).is_ok()
+        let mut usage = self.state.usage_of_node(id).cloned().unwrap_or_default();
+        let present = on_node.gone.iter().filter_map(|a| self.state.alloc(a));
+        present.filter(|a| a.node_id == *id && !a.is_terminal()).for_each(|a| usage.remove(a));
+        on_node.placements.iter().for_each(|p| usage.add(p));
+        usage.check(node).is_ok()
     }
 
     /// The row of the job's version when it is equal, so that allocations share one copy.
@@ -89,7 +105,7 @@ impl Writer<'_> {
         if !stop.followup_eval_id.is_empty() {
             alloc.followup_eval_id = stop.followup_eval_id.clone();
         }
-        let key = JobKey { namespace: alloc.namespace.clone(), id: alloc.job_id.clone() };
+        let key = alloc.job_key();
         self.put_alloc(alloc);
         Some(key)
     }
@@ -111,6 +127,10 @@ impl Writer<'_> {
             if alloc.job.is_none() {
                 alloc.job.clone_from(&old.job);
             }
+            // The plan may be older than the verdict.
+            if !fresh_in_deployment {
+                alloc.deployment_status.clone_from(&old.deployment_status);
+            }
         } else {
             alloc.create_index = self.index;
             alloc.create_time = self.now.0;
@@ -119,7 +139,7 @@ impl Writer<'_> {
         if fresh_in_deployment {
             self.count_placed(&alloc);
         }
-        let key = JobKey { namespace: alloc.namespace.clone(), id: alloc.job_id.clone() };
+        let key = alloc.job_key();
         self.put_alloc(alloc);
         key
     }

@@ -1,4 +1,4 @@
-//! Writes rows, keeps the derived indexes and the table indexes true, and notes what changed.
+//! Writes rows, keeps the table indexes true, and notes what changed.
 
 use super::{Change, Effects};
 use crate::{
@@ -9,7 +9,6 @@ use floe_model::{
     AllocId, Allocation, Deployment, DeploymentId, EvalId, EvalStatus, EvalTrigger, Evaluation, Job, JobKey, Node, NodeId,
     ServiceRegistration, Timestamp,
 };
-use imbl::{OrdMap, OrdSet};
 use std::sync::Arc;
 
 pub(super) struct Writer<'a> {
@@ -58,37 +57,33 @@ impl Writer<'_> {
     pub(super) fn put_node(&mut self, mut node: Node) {
         node.modify_index = self.index;
         let id = node.id.clone();
-        self.state.nodes.insert(id.clone(), Arc::new(node));
+        self.state.set_node(Arc::new(node));
         self.touch(Table::Nodes, Change::Node(id));
     }
 
     pub(super) fn remove_node(&mut self, id: &NodeId) {
-        if self.state.nodes.remove(id).is_some() {
+        if self.state.unset_node(id) {
             self.touch(Table::Nodes, Change::Node(id.clone()));
         }
     }
 
-    /// Writes an allocation. Its services follow its status.
+    /// Writes an allocation. Its services and the counts of its deployment follow.
     pub(super) fn put_alloc(&mut self, mut alloc: Allocation) {
         alloc.modify_index = self.index;
         alloc.modify_time = self.now.0;
         let id = alloc.id.clone();
-        let key = JobKey { namespace: alloc.namespace.clone(), id: alloc.job_id.clone() };
-        index_insert(&mut self.state.allocs_by_node, alloc.node_id.clone(), id.clone());
-        index_insert(&mut self.state.allocs_by_job, key, id.clone());
         let alloc = Arc::new(alloc);
-        self.state.allocs.insert(id.clone(), alloc.clone());
+        let old = self.state.set_alloc(alloc.clone());
         self.touch(Table::Allocs, Change::Alloc(id));
         self.sync_services(&alloc);
+        self.count_health(old.as_deref(), &alloc);
     }
 
     pub(super) fn remove_alloc(&mut self, id: &AllocId) {
-        let Some(alloc) = self.state.allocs.remove(id) else { return };
-        let key = JobKey { namespace: alloc.namespace.clone(), id: alloc.job_id.clone() };
-        index_remove(&mut self.state.allocs_by_node, &alloc.node_id, id);
-        index_remove(&mut self.state.allocs_by_job, &key, id);
-        self.touch(Table::Allocs, Change::Alloc(id.clone()));
-        self.remove_services(id);
+        if self.state.unset_alloc(id) {
+            self.touch(Table::Allocs, Change::Alloc(id.clone()));
+            self.remove_services(id);
+        }
     }
 
     pub(super) fn put_eval(&mut self, mut eval: Evaluation) -> EvalId {
@@ -99,16 +94,15 @@ impl Writer<'_> {
         eval.modify_index = self.index;
         eval.modify_time = self.now.0;
         let id = eval.id.clone();
-        index_insert(&mut self.state.evals_by_job, eval.job_key(), id.clone());
-        self.state.evals.insert(id.clone(), Arc::new(eval));
+        self.state.set_eval(Arc::new(eval));
         self.touch(Table::Evals, Change::Eval(id.clone()));
         id
     }
 
     pub(super) fn remove_eval(&mut self, id: &EvalId) {
-        let Some(eval) = self.state.evals.remove(id) else { return };
-        index_remove(&mut self.state.evals_by_job, &eval.job_key(), id);
-        self.touch(Table::Evals, Change::Eval(id.clone()));
+        if self.state.unset_eval(id) {
+            self.touch(Table::Evals, Change::Eval(id.clone()));
+        }
     }
 
     pub(super) fn put_deployment(&mut self, mut deployment: Deployment) {
@@ -119,15 +113,14 @@ impl Writer<'_> {
         deployment.modify_index = self.index;
         deployment.modify_time = self.now.0;
         let id = deployment.id.clone();
-        index_insert(&mut self.state.deployments_by_job, deployment.job_key(), id.clone());
-        self.state.deployments.insert(id.clone(), Arc::new(deployment));
+        self.state.set_deployment(Arc::new(deployment));
         self.touch(Table::Deployments, Change::Deployment(id));
     }
 
     pub(super) fn remove_deployment(&mut self, id: &DeploymentId) {
-        let Some(deployment) = self.state.deployments.remove(id) else { return };
-        index_remove(&mut self.state.deployments_by_job, &deployment.job_key(), id);
-        self.touch(Table::Deployments, Change::Deployment(id.clone()));
+        if self.state.unset_deployment(id) {
+            self.touch(Table::Deployments, Change::Deployment(id.clone()));
+        }
     }
 
     pub(super) fn put_service(&mut self, mut service: ServiceRegistration) {
@@ -135,16 +128,13 @@ impl Writer<'_> {
         if service.create_index == 0 {
             service.create_index = self.index;
         }
-        let key = service_key(&service);
         let change = Change::Service { namespace: service.namespace.clone(), name: service.service_name.clone() };
-        index_insert(&mut self.state.services_by_alloc, service.alloc_id.clone(), key.clone());
-        self.state.services.insert(key, Arc::new(service));
+        self.state.set_service(Arc::new(service));
         self.touch(Table::Services, change);
     }
 
     pub(super) fn remove_service(&mut self, key: &ServiceKey) {
-        let Some(service) = self.state.services.remove(key) else { return };
-        index_remove(&mut self.state.services_by_alloc, &service.alloc_id, key);
+        let Some(service) = self.state.unset_service(key) else { return };
         let change = Change::Service { namespace: service.namespace.clone(), name: service.service_name.clone() };
         self.touch(Table::Services, change);
     }
@@ -169,18 +159,4 @@ impl Writer<'_> {
 
 pub(super) fn service_key(service: &ServiceRegistration) -> ServiceKey {
     (service.namespace.clone(), service.service_name.clone(), service.id.clone())
-}
-
-/// Adds `value` under `key` of a derived index.
-pub(crate) fn index_insert<K: Ord + Clone, V: Ord + Clone>(map: &mut OrdMap<K, OrdSet<V>>, key: K, value: V) {
-    map.entry(key).or_default().insert(value);
-}
-
-fn index_remove<K: Ord + Clone, V: Ord + Clone>(map: &mut OrdMap<K, OrdSet<V>>, key: &K, value: &V) {
-    if let Some(set) = map.get_mut(key) {
-        set.remove(value);
-        if set.is_empty() {
-            map.remove(key);
-        }
-    }
 }
