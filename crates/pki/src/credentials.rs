@@ -6,7 +6,7 @@ use crate::{
     AgentId, CertificateDer, Clock, Keypair, Peer, PeerError, Trust, Validity, certificate,
     tls::{self, ALPN_H2},
 };
-use rustls::{ClientConfig, ServerConfig, server::NoServerSessionStorage, sign::CertifiedKey};
+use rustls::{ClientConfig, ServerConfig, sign::CertifiedKey};
 use std::{
     fmt,
     sync::{Arc, PoisonError, RwLock},
@@ -102,9 +102,8 @@ impl Credentials {
             .with_client_cert_verifier(Arc::new(Verifier(self.0.clone())))
             .with_cert_resolver(Arc::new(Presenter(self.0.clone())));
         config.alpn_protocols = vec![ALPN_H2.to_vec()];
-        config.session_storage = Arc::new(NoServerSessionStorage {});
+        // Without a ticket nothing is resumed and nothing can be sent early.
         config.send_tls13_tickets = 0;
-        config.max_early_data_size = 0;
         Arc::new(config)
     }
 

@@ -23,12 +23,9 @@ pub fn server_name() -> ServerName<'static> {
     ServerName::try_from("floe").expect("invariant: \"floe\" is a DNS name")
 }
 
-/// ring, with TLS 1.3 and Ed25519 only.
+/// ring, whatever the process has for a default.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
-    let mut provider = rustls::crypto::ring::default_provider();
-    provider.cipher_suites.retain(|suite| suite.tls13().is_some());
-    provider.signature_verification_algorithms = ED25519_ONLY;
-    Arc::new(provider)
+    Arc::new(rustls::crypto::ring::default_provider())
 }
 
 /// A client's configuration that asks `verifier` about the server; whether the client has a certificate is left open.
@@ -40,11 +37,10 @@ pub(crate) fn client_builder(verifier: Arc<dyn ServerCertVerifier>, clock: &Cloc
         .with_custom_certificate_verifier(verifier)
 }
 
-/// The rest of a client's configuration.
+/// The rest of a client's configuration. (rustls sends nothing early unless it is told to.)
 pub(crate) fn finish_client(mut config: ClientConfig) -> Arc<ClientConfig> {
     config.alpn_protocols = vec![ALPN_H2.to_vec()];
     config.resumption = Resumption::disabled();
-    config.enable_early_data = false;
     config.enable_sni = false;
     Arc::new(config)
 }

@@ -93,6 +93,13 @@ fn every_certificate_has_a_serial_number_of_its_own() {
 }
 
 #[test]
+fn an_authority_is_for_agents_and_not_for_other_authorities() {
+    let ca = new_cluster();
+    let (_, read) = x509_parser::parse_x509_certificate(ca.certificate()).unwrap();
+    assert_eq!(read.basic_constraints().unwrap().unwrap().value.path_len_constraint, Some(0));
+}
+
+#[test]
 fn an_authority_survives_its_parts() {
     let ca = new_cluster();
     let again = Authority::from_parts(ca.certificate(), ca.key()).unwrap();
@@ -288,8 +295,12 @@ fn only_authorities_of_one_cluster_can_be_trusted_together() {
     assert_eq!(Trust::new(vec![one.clone(), two]).unwrap_err(), TrustError::TwoClusters(ca.cluster(), other.cluster()));
     assert!(Trust::new(vec![one.clone(); MAX_AUTHORITIES]).is_ok());
     assert_eq!(Trust::new(vec![one; MAX_AUTHORITIES + 1]).unwrap_err(), TrustError::TooMany(MAX_AUTHORITIES + 1));
-    let agent = certify(&ca, &Keypair::generate(), "one", Role::Server);
+    let key = Keypair::generate();
+    let agent = certify(&ca, &key, "one", Role::Server);
     assert!(matches!(Trust::new(vec![agent]), Err(TrustError::Malformed(_))));
+    let uri = format!("floe://{}", ca.cluster());
+    let no_authority = forge(&ca, &key, |asked| asked.subject_alt_names = vec![SanType::URI(uri.as_str().try_into().unwrap())]);
+    assert_eq!(Trust::new(vec![no_authority]).unwrap_err(), TrustError::Malformed("it is not that of an authority"));
 }
 
 #[test]

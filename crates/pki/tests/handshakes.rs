@@ -87,19 +87,29 @@ async fn without_a_certificate_nobody_is_there() {
     assert_eq!(server.peer(Some(&[])), Ok(None));
 }
 
+/// Two connections, one after the other: how many tickets the first brought, and how the second began.
+async fn twice(client: Arc<ClientConfig>, server: Arc<ServerConfig>) -> (u32, Option<HandshakeKind>) {
+    let (mut near, mut far) = connect(client.clone(), server.clone()).await;
+    // Tickets come with the first data.
+    far.write_u8(7).await.unwrap();
+    far.flush().await.unwrap();
+    assert_eq!(near.read_u8().await.unwrap(), 7);
+    let tickets = near.get_ref().1.tls13_tickets_received();
+    (tickets, connect(client, server).await.0.get_ref().1.handshake_kind())
+}
+
 #[tokio::test]
-async fn nothing_is_resumed() {
-    let ca = new_cluster();
-    let (server, client) = (agent(&ca, "server-1", Role::Server).server_config(), agent(&ca, "client-1", Role::Client).client_config());
-    for _ in 0..2 {
-        let (mut near, mut far) = connect(client.clone(), server.clone()).await;
-        // A ticket would come with the first data.
-        far.write_u8(7).await.unwrap();
-        far.flush().await.unwrap();
-        assert_eq!(near.read_u8().await.unwrap(), 7);
-        assert_eq!(near.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
-        assert_eq!(near.get_ref().1.tls13_tickets_received(), 0);
-    }
+async fn neither_end_resumes_a_session_though_the_other_would() {
+    let (ca, key) = (new_cluster(), Keypair::generate());
+    let (ours, client) = (agent(&ca, "server-1", Role::Server).server_config(), agent(&ca, "client-1", Role::Client).client_config());
+    let mut willing_client = (*client).clone();
+    willing_client.resumption = rustls::client::Resumption::in_memory_sessions(8);
+    let willing_client = Arc::new(willing_client);
+    let willing_server = hand_made_server(vec![certify(&ca, &key, "one", Role::Server), ca.certificate().clone()], &key);
+    let (_, second) = twice(willing_client.clone(), willing_server.clone()).await;
+    assert_eq!(second, Some(HandshakeKind::Resumed), "two that are willing do resume");
+    assert_eq!(twice(willing_client, ours).await, (0, Some(HandshakeKind::Full)));
+    assert_eq!(twice(client, willing_server).await.1, Some(HandshakeKind::Full));
 }
 
 #[tokio::test]
