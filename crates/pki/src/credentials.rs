@@ -11,7 +11,7 @@ use std::{
     fmt,
     sync::{Arc, PoisonError, RwLock},
 };
-use verifier::{Presenter, Verifier};
+use verifier::{Presenter, Verifier, Wanted};
 
 /// Why a certificate cannot be the agent's own.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -99,7 +99,7 @@ impl Credentials {
         let mut config = ServerConfig::builder_with_details(tls::provider(), Arc::new(self.0.clock.clone()))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .expect("invariant: ring has cipher suites of TLS 1.3")
-            .with_client_cert_verifier(Arc::new(Verifier(self.0.clone())))
+            .with_client_cert_verifier(Arc::new(self.verifier(Wanted::Server)))
             .with_cert_resolver(Arc::new(Presenter(self.0.clone())));
         config.alpn_protocols = vec![ALPN_H2.to_vec()];
         // Without a ticket nothing is resumed and nothing can be sent early.
@@ -109,8 +109,21 @@ impl Credentials {
 
     /// For connecting to a server of the cluster, with the agent's own certificate. The server's role is checked, its name is not.
     pub fn client_config(&self) -> Arc<ClientConfig> {
-        let builder = tls::client_builder(Arc::new(Verifier(self.0.clone())), &self.0.clock);
+        self.connecting(Wanted::Server)
+    }
+
+    /// For connecting to one agent of the cluster, whatever its role: nobody else may answer at its address.
+    pub fn agent_config(&self, id: AgentId) -> Arc<ClientConfig> {
+        self.connecting(Wanted::Agent(id))
+    }
+
+    fn connecting(&self, wanted: Wanted) -> Arc<ClientConfig> {
+        let builder = tls::client_builder(Arc::new(self.verifier(wanted)), &self.0.clock);
         tls::finish_client(builder.with_client_cert_resolver(Arc::new(Presenter(self.0.clone()))))
+    }
+
+    fn verifier(&self, wanted: Wanted) -> Verifier {
+        Verifier { shared: self.0.clone(), wanted }
     }
 
     /// Who is at the other end, from the certificates that a connection's handshake left (`peer_certificates` of rustls); `None` when there are none.

@@ -100,6 +100,16 @@ pub enum PeerError {
         /// The role that is needed.
         needs: Role,
     },
+    /// Another agent than the one that was to be reached.
+    #[error("agent {has} ({name}) answers at the address of agent {needs}: the address has gone over to another machine, correct it")]
+    OtherAgent {
+        /// What the one that answers is called.
+        name: Name,
+        /// Which it is.
+        has: AgentId,
+        /// Which was wanted.
+        needs: AgentId,
+    },
     /// Not the authority of the join token.
     #[error(
         "the server's authority has the fingerprint {presented}, and the join token is for {pinned}: correct the address, or draw a token there"

@@ -177,6 +177,16 @@ async fn a_client_cannot_stand_in_for_a_server() {
 }
 
 #[tokio::test]
+async fn one_agent_is_reached_whatever_its_role_and_nobody_else() {
+    let ca = new_cluster();
+    let (server, node) = (agent(&ca, "server-1", Role::Server), agent(&ca, "node-1", Role::Client));
+    connect(server.agent_config(node.me().id), node.server_config()).await;
+    let other = agent(&ca, "node-2", Role::Client);
+    let wrong = PeerError::OtherAgent { name: "node-2".parse().unwrap(), has: other.me().id, needs: node.me().id };
+    assert_eq!(reason(meet(server.agent_config(node.me().id), other.server_config()).await.0), wrong);
+}
+
+#[tokio::test]
 async fn new_handshakes_use_the_new_certificate_and_old_connections_go_on() {
     let ca = new_cluster();
     let (server, client) = (agent(&ca, "server-1", Role::Server), agent(&ca, "client-1", Role::Client));

@@ -1,7 +1,8 @@
 //! What rustls asks during a handshake: what to show, and whether to believe. Each question is answered from what is current.
 
 use super::Shared;
-use crate::{CertificateDer, Role, tls};
+use crate::{AgentId, CertificateDer, PeerError, Role, tls};
+use floe_model::Timestamp;
 use rustls::{
     DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
     client::{
@@ -39,7 +40,32 @@ impl ResolvesClientCert for Presenter {
 
 /// Believes whom the current trust says.
 #[derive(Debug)]
-pub(super) struct Verifier(pub(super) Arc<Shared>);
+pub(super) struct Verifier {
+    pub(super) shared: Arc<Shared>,
+    pub(super) wanted: Wanted,
+}
+
+/// Who must be at the other end when we connect.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wanted {
+    /// Any server.
+    Server,
+    /// This agent, whatever its role.
+    Agent(AgentId),
+}
+
+impl Verifier {
+    fn check(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<(), PeerError> {
+        let trust = &self.shared.current().trust;
+        match self.wanted {
+            Wanted::Server => trust.verify_role(chain, Role::Server, now).map(drop),
+            Wanted::Agent(id) => match trust.verify(chain, now)? {
+                peer if peer.id == id => Ok(()),
+                peer => Err(PeerError::OtherAgent { name: peer.name, has: peer.id, needs: id }),
+            },
+        }
+    }
+}
 
 impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
@@ -50,7 +76,7 @@ impl ServerCertVerifier for Verifier {
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.0.current().trust.verify_role(&tls::chain(own, rest), Role::Server, tls::timestamp(now))?;
+        self.check(&tls::chain(own, rest), tls::timestamp(now))?;
         Ok(ServerCertVerified::assertion())
     }
 
@@ -93,7 +119,7 @@ impl ClientCertVerifier for Verifier {
         rest: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.0.current().trust.verify(&tls::chain(own, rest), tls::timestamp(now))?;
+        self.shared.current().trust.verify(&tls::chain(own, rest), tls::timestamp(now))?;
         Ok(ClientCertVerified::assertion())
     }
 
