@@ -174,7 +174,8 @@ fn alloc(job: &Job, node: &NodeId, index: usize) -> Allocation {
     let mut resources = AllocatedResources { tasks: [("task".to_owned(), held)].into(), ..AllocatedResources::default() };
     // A port on an address of its own: none clashes with any other.
     let host_ip = format!("{}:{index}", job.id);
-    resources.shared.ports = vec![PortMapping { label: "http".to_owned(), value: 20_000 + (index % 10_000).cast_signed() as i64, to: 80, host_ip }];
+    resources.shared.ports =
+        vec![PortMapping { label: "http".to_owned(), value: 20_000 + (index % 10_000).cast_signed() as i64, to: 80, host_ip }];
     Allocation {
         name: floe_model::ids::alloc_name(&job.id, "g", u32::try_from(index).unwrap()),
         namespace: job.namespace.clone(),

@@ -1,6 +1,9 @@
 //! What can be asked of the state. A command is a wish with everything decided that a pure function cannot decide.
 
-use crate::plan::Plan;
+use crate::{
+    plan::Plan,
+    tokens::{JoinRole, MAX_JOIN_TOKENS, MAX_REFUSED_AGENTS},
+};
 pub use floe_model::alloc::AllocUpdate;
 use floe_model::{
     AllocId, DeploymentId, EvalId, Evaluation, Job, JobKey, Node, NodeId, NodeStatus, Timestamp, deployment::DeploymentStatus,
@@ -109,6 +112,29 @@ pub enum Command {
         /// Why.
         description: String,
     },
+    /// Lets one machine join the cluster.
+    CreateJoinToken {
+        /// The hash of the token's secret, as hexadecimal digits.
+        hash: String,
+        /// What the machine joins as.
+        role: JoinRole,
+        /// When the token ends.
+        expires: Timestamp,
+    },
+    /// An agent is not to come back under its id: its server was removed for good.
+    RefuseAgent {
+        /// Its id, from its key.
+        id: String,
+    },
+    /// A machine joins.
+    UseJoinToken {
+        /// The hash of the token's secret, as hexadecimal digits.
+        hash: String,
+        /// What the machine joins as.
+        role: JoinRole,
+        /// Its id, from its key.
+        id: String,
+    },
 }
 
 impl Command {
@@ -128,6 +154,9 @@ impl Command {
             Command::UpdateEvals { .. } => "update-evals",
             Command::Collect { .. } => "collect",
             Command::UpdateDeployment { .. } => "update-deployment",
+            Command::CreateJoinToken { .. } => "create-join-token",
+            Command::RefuseAgent { .. } => "refuse-agent",
+            Command::UseJoinToken { .. } => "use-join-token",
         }
     }
 }
@@ -213,4 +242,32 @@ pub enum Refusal {
     /// Deregistering a node that still runs.
     #[error("node {0:?} is not down; only nodes that are down can be forgotten")]
     NodeNotDown(NodeId),
+    /// More join tokens than anybody needs.
+    #[error("{MAX_JOIN_TOKENS} join tokens wait already: let some expire first")]
+    TooManyJoinTokens,
+    /// A token that this cluster did not make, or that expired long ago.
+    #[error("this cluster does not know the join token: make a new one on a server (floe server token)")]
+    JoinTokenUnknown,
+    /// A token past its time.
+    #[error("the join token has expired: make a new one on a server (floe server token)")]
+    JoinTokenExpired,
+    /// A token that let another machine in.
+    #[error("the join token was used already, by {0}: make a new one on a server (floe server token)")]
+    JoinTokenUsed(String),
+    /// A machine that was removed for good.
+    #[error(
+        "{0} was removed from the cluster for good: remove its data folder, and let it join as a new one, with a token (floe server token)"
+    )]
+    AgentRefused(String),
+    /// More removed machines than anybody has.
+    #[error("{MAX_REFUSED_AGENTS} removed machines are remembered already, and there is no room for more")]
+    TooManyRefusedAgents,
+    /// A token for the other role.
+    #[error("the join token is for a {given}, but this machine joins as a {wanted}: make one with -{wanted}")]
+    JoinTokenRole {
+        /// What the machine joins as.
+        wanted: JoinRole,
+        /// What the token is for.
+        given: JoinRole,
+    },
 }

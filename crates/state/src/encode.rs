@@ -6,6 +6,7 @@
 use crate::{
     command::CLUSTER_VERSION,
     state::{State, TABLES},
+    tokens::JoinToken,
 };
 use floe_model::{Allocation, Deployment, Evaluation, Job, JobKey, Node, ServiceRegistration, job::JobSubmission};
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,8 @@ struct Body {
     evals: Vec<Evaluation>,
     deployments: Vec<Deployment>,
     services: Vec<ServiceRegistration>,
+    join_tokens: Vec<JoinToken>,
+    refused_agents: Vec<String>,
 }
 
 /// Gathers jobs by identity, so that each is written once.
@@ -98,6 +101,8 @@ impl State {
             evals: self.evals.values().map(|e| (**e).clone()).collect(),
             deployments: self.deployments.values().map(|d| (**d).clone()).collect(),
             services: self.services.values().map(|s| (**s).clone()).collect(),
+            join_tokens: self.join_tokens.values().map(|t| (**t).clone()).collect(),
+            refused_agents: self.refused_agents.iter().cloned().collect(),
         };
         let mut bytes = MAGIC.to_vec();
         bytes.extend(FORMAT.to_be_bytes());
@@ -155,6 +160,10 @@ fn build(body: Body) -> Result<State, DecodeError> {
     }
     for service in body.services {
         state.set_service(Arc::new(service));
+    }
+    state.refused_agents = body.refused_agents.into_iter().collect();
+    for token in body.join_tokens {
+        state.join_tokens.insert(token.hash.clone(), Arc::new(token));
     }
     Ok(state)
 }

@@ -18,6 +18,7 @@
 //! | [`fit`] | what is used of a node and whether more fits; the scheduler and apply ask the same question |
 //! | [`encode`] | snapshots as bytes |
 //! | [`ids`] | ids from a seed |
+//! | [`tokens`] | join tokens |
 #![forbid(unsafe_code)]
 
 pub mod apply;
@@ -29,6 +30,7 @@ mod index;
 pub mod plan;
 mod rows;
 pub mod state;
+pub mod tokens;
 
 pub use apply::{Applied, Change, Effects};
 pub use command::{Command, Entry, Outcome, Stamp};

@@ -1,11 +1,11 @@
 //! The tables, the indexes that are derived from them, and reads.
 
-use crate::{fit::Usage, index::Index};
+use crate::{fit::Usage, index::Index, tokens::JoinToken};
 use floe_model::{
     AllocId, Allocation, Deployment, DeploymentId, EvalId, Evaluation, Job, JobKey, Namespace, Node, NodeId, ServiceRegistration,
     job::{JobSubmission, JobSummary, TaskGroupSummary},
 };
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 use std::sync::Arc;
 
 /// A table of the state; each remembers the index that last changed it, for blocking queries.
@@ -43,6 +43,8 @@ pub struct State {
     pub(crate) evals: OrdMap<EvalId, Arc<Evaluation>>,
     pub(crate) deployments: OrdMap<DeploymentId, Arc<Deployment>>,
     pub(crate) services: OrdMap<ServiceKey, Arc<ServiceRegistration>>,
+    pub(crate) join_tokens: OrdMap<String, Arc<JoinToken>>,
+    pub(crate) refused_agents: OrdSet<String>,
     /// Derived from the tables; never encoded.
     pub(crate) derived: Index,
 }
@@ -160,6 +162,16 @@ impl State {
     /// The registrations that an allocation holds.
     pub fn services_of_alloc(&self, id: &AllocId) -> impl Iterator<Item = &Arc<ServiceRegistration>> {
         self.derived.services(id).into_iter().flatten().filter_map(|k| self.services.get(k))
+    }
+
+    /// The join tokens that have not been forgotten, in order of their hashes.
+    pub fn join_tokens(&self) -> impl Iterator<Item = &Arc<JoinToken>> {
+        self.join_tokens.values()
+    }
+
+    /// Whether the agent with this id was removed for good.
+    pub fn is_agent_refused(&self, id: &str) -> bool {
+        self.refused_agents.contains(id)
     }
 
     /// Counts of a job's allocations by group and status; `None` when the job has no row.

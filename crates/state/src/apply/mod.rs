@@ -10,6 +10,7 @@ mod jobs;
 mod nodes;
 mod plans;
 mod services;
+mod tokens;
 mod writer;
 
 use crate::{
@@ -78,6 +79,9 @@ impl Writer<'_> {
             Command::Plan(plan) => self.apply_plan(plan),
             Command::UpdateEvals { evals } => self.update_evals(evals),
             Command::Collect { evals, allocs, jobs, deployments } => self.collect(evals, allocs, jobs, deployments),
+            Command::CreateJoinToken { hash, role, expires } => self.create_join_token(hash, *role, *expires),
+            Command::RefuseAgent { id } => self.refuse_agent(id),
+            Command::UseJoinToken { hash, role, id } => self.use_join_token(hash, *role, id),
             Command::UpdateDeployment { id, status, description } => self.update_deployment(id, *status, description),
         }
     }

@@ -1,0 +1,51 @@
+//! Join tokens: made, used once, forgotten when they expire; and who is not let in any more.
+
+use super::writer::Writer;
+use crate::{
+    command::{Outcome, Refusal},
+    tokens::{JoinRole, JoinToken, MAX_JOIN_TOKENS, MAX_REFUSED_AGENTS},
+};
+use floe_model::Timestamp;
+use std::sync::Arc;
+
+impl Writer<'_> {
+    pub(super) fn create_join_token(&mut self, hash: &str, role: JoinRole, expires: Timestamp) -> Result<Outcome, Refusal> {
+        let over = self.state.join_tokens.values().filter(|t| t.expires <= self.now).map(|t| t.hash.clone());
+        for hash in over.collect::<Vec<_>>() {
+            self.state.join_tokens.remove(&hash);
+        }
+        if self.state.join_tokens.len() >= MAX_JOIN_TOKENS {
+            return Err(Refusal::TooManyJoinTokens);
+        }
+        let token = JoinToken { hash: hash.to_owned(), role, expires, used_by: String::new() };
+        self.state.join_tokens.insert(hash.to_owned(), Arc::new(token));
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn refuse_agent(&mut self, id: &str) -> Result<Outcome, Refusal> {
+        if self.state.refused_agents.len() >= MAX_REFUSED_AGENTS && !self.state.is_agent_refused(id) {
+            return Err(Refusal::TooManyRefusedAgents);
+        }
+        self.state.refused_agents.insert(id.to_owned());
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn use_join_token(&mut self, hash: &str, role: JoinRole, id: &str) -> Result<Outcome, Refusal> {
+        if self.state.is_agent_refused(id) {
+            return Err(Refusal::AgentRefused(id.to_owned()));
+        }
+        let token = self.state.join_tokens.get(hash).ok_or(Refusal::JoinTokenUnknown)?;
+        if token.expires <= self.now {
+            return Err(Refusal::JoinTokenExpired);
+        }
+        if token.role != role {
+            return Err(Refusal::JoinTokenRole { wanted: role, given: token.role });
+        }
+        if !token.used_by.is_empty() && token.used_by != id {
+            return Err(Refusal::JoinTokenUsed(token.used_by.clone()));
+        }
+        let used = JoinToken { used_by: id.to_owned(), ..(**token).clone() };
+        self.state.join_tokens.insert(hash.to_owned(), Arc::new(used));
+        Ok(Outcome::Done)
+    }
+}
