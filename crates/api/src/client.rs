@@ -389,6 +389,14 @@ impl ApiClient {
         Ok(self.get(&format!("/v1/service/{}", escape(name)), &rows.query(&[])).await?.value)
     }
 
+    /// Removes what stands at `path`.
+    ///
+    /// # Errors
+    /// As [`ApiClient::get`].
+    pub async fn delete(&self, path: &str, query: &[(&str, String)]) -> Result<(), ApiError> {
+        self.send(Method::DELETE, path, query, None, Some(ANSWER_TIMEOUT)).await.map(drop)
+    }
+
     /// What the agent says of itself.
     ///
     /// # Errors

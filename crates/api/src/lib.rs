@@ -30,6 +30,9 @@ pub const HTTP_PORT: u16 = 4646;
 /// The port of the RPC protocol.
 pub const RPC_PORT: u16 = 4647;
 
+/// The attribute of a node that says where its agent listens for RPC, as `host:port`.
+pub const RPC_ADDRESS_ATTRIBUTE: &str = "unique.floe.rpc_address";
+
 /// Largest body of a request in bytes.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
 /// Largest body of a request that carries a job, in bytes.

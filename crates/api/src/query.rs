@@ -45,6 +45,13 @@ impl Query {
         self.params.iter().map(|(k, v)| (k.as_str(), v.as_str()))
     }
 
+    /// The query as it stands in a URI, from the question mark on; nothing when there are no parameters.
+    pub fn to_uri(&self) -> String {
+        let encode = |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
+        let pairs: Vec<String> = self.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+        if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
+    }
+
     /// A parameter's text.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.params.get(name).map(String::as_str)

@@ -71,6 +71,11 @@ pub enum Route {
     AgentMembers,
     AgentHealth,
     Metrics,
+    RaftConfiguration,
+    RaftRemovePeer,
+    RaftTransfer,
+    AutopilotHealth,
+    JoinToken,
 }
 
 /// A path that leads nowhere.
@@ -194,6 +199,11 @@ impl Route {
             ("agent", ["members"]) => read(Route::AgentMembers),
             ("agent", ["health"]) => read(Route::AgentHealth),
             ("metrics", []) => read(Route::Metrics),
+            ("operator", ["raft", "configuration"]) => read(Route::RaftConfiguration),
+            ("operator", ["raft", "peer"]) => only(method, Method::Delete, Route::RaftRemovePeer),
+            ("operator", ["raft", "transfer-leadership"]) => write(Route::RaftTransfer),
+            ("operator", ["autopilot", "health"]) => read(Route::AutopilotHealth),
+            ("operator", ["join-token"]) => write(Route::JoinToken),
             ("agent" | "client" | "node" | "deployment" | "allocation" | "service" | "jobs" | "evaluations", [_, ..]) => {
                 Err(RouteError::NotSupportedYet)
             }

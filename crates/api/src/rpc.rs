@@ -1,7 +1,11 @@
-//! What nodes and servers say to each other: POST over HTTP/2 with MessagePack bodies, on the RPC port.
+//! What agents say to each other: POST over HTTP/2 with MessagePack bodies, on the RPC port.
 //!
 //! | path | asks | answers |
 //! |---|---|---|
+//! | [`JOIN`] | [`Join`], by a machine without a certificate | [`Joined`] |
+//! | [`RENEW`] | [`Renew`] | [`Renewed`] |
+//! | [`SERVER`] | [`HereIsServer`] | [`Servers`] |
+//! | [`RAFT`] + kind | bytes of the consensus, for the server in [`TARGET_HEADER`] | bytes |
 //! | [`REGISTER`] | [`RegisterNode`] | [`Lease`] |
 //! | [`HEARTBEAT`] | [`Heartbeat`] | [`Lease`] |
 //! | [`REPORT`] | [`Report`] | empty |
@@ -14,6 +18,19 @@ use floe_model::{AllocId, Allocation, Node, NodeId, alloc::AllocUpdate};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// A machine joins the cluster by a token.
+pub const JOIN: &str = "/rpc/v1/join";
+/// A member gets its next certificate.
+pub const RENEW: &str = "/rpc/v1/renew";
+/// A server says where it is, and asks to be a member if it is none.
+pub const SERVER: &str = "/rpc/v1/server";
+/// Servers agree. The kind of call follows.
+pub const RAFT: &str = "/rpc/v1/raft/";
+/// The id of the server that a call is for. An address may have gone over to another one.
+pub const TARGET_HEADER: &str = "x-floe-target";
+/// A server passes a node's call on to the leader, once.
+pub const FORWARDED_HEADER: &str = "x-floe-forwarded";
+
 /// A node makes itself known.
 pub const REGISTER: &str = "/rpc/v1/node/register";
 /// A node is alive.
@@ -25,6 +42,72 @@ pub const DESIRED: &str = "/rpc/v1/node/desired";
 
 /// How often a server sends a sign of life on a stream, in milliseconds.
 pub const KEEPALIVE_MS: u64 = 5_000;
+
+/// See [`JOIN`].
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Join {
+    /// The token, as it was given out.
+    pub token: String,
+    /// Joins as a server rather than as a client.
+    pub server: bool,
+    /// The certificate request.
+    pub request: Vec<u8>,
+}
+
+/// See [`JOIN`].
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Joined {
+    /// The certificate.
+    pub certificate: Vec<u8>,
+    /// The certificates of the cluster's authorities.
+    pub authorities: Vec<Vec<u8>>,
+    /// The key of the cluster's authority, for a server: each one lets others in.
+    pub authority_key: Vec<u8>,
+    /// Where servers are.
+    pub servers: Vec<String>,
+}
+
+/// See [`RENEW`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Renew {
+    /// The certificate request, of the same key.
+    pub request: Vec<u8>,
+}
+
+/// See [`RENEW`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Renewed {
+    /// The certificate.
+    pub certificate: Vec<u8>,
+    /// The certificates of the cluster's authorities.
+    pub authorities: Vec<Vec<u8>>,
+}
+
+/// See [`SERVER`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HereIsServer {
+    /// Its name, for people.
+    pub name: String,
+    /// Where it listens for RPC.
+    pub rpc: String,
+}
+
+/// See [`SERVER`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Servers {
+    /// The id of the one that answers.
+    pub id: String,
+    /// Its name and where it is.
+    pub own: HereIsServer,
+    /// The caller is a member, at the address that it gave.
+    pub is_member: bool,
+}
 
 /// See [`REGISTER`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -42,6 +125,8 @@ pub struct Lease {
     pub ttl_ms: u64,
     /// The server does not know the node (any more): register again.
     pub unknown: bool,
+    /// Where the servers are now.
+    pub servers: Vec<String>,
 }
 
 /// See [`HEARTBEAT`].
@@ -71,6 +156,8 @@ pub const MAX_REPORTED: usize = 256;
 pub struct WatchDesired {
     /// The node.
     pub node_id: NodeId,
+    /// The index of what it was told last: a server that has not come so far yet must wait, or it would tell of the past.
+    pub index: u64,
     /// What the node holds already: the servers' index of each allocation, so that those need not be sent again.
     pub known: BTreeMap<AllocId, u64>,
 }

@@ -1,8 +1,8 @@
 //! Requests and responses, with the JSON names that clients know.
 
 use floe_model::{
-    AllocClientStatus, AllocDesiredStatus, AllocId, Allocation, DeploymentId, EvalId, Job, JobId, JobStatus, JobType, Namespace, Node,
-    NodeId, NodeStatus, StringMap, TaskState,
+    AllocClientStatus, AllocDesiredStatus, AllocId, Allocation, DeploymentId, EvalId, Job, JobId, JobStatus, JobType, Namespace, Nanos,
+    Node, NodeId, NodeStatus, StringMap, TaskState, Timestamp,
     alloc::{AllocDeploymentStatus, RescheduleTracker},
     job::{JobSubmission, JobSummary},
     node::{DrainMetadata, DriverInfo, NodeReservedResources, NodeResources, SchedulingEligibility},
@@ -214,6 +214,68 @@ wire! {
         "DelegateMin" delegate_min: u8,
         "DelegateMax" delegate_max: u8,
         "DelegateCur" delegate_cur: u8,
+    }
+
+    /// A server's place in the agreement.
+    pub struct RaftServer {
+        "ID" id: String,
+        "Node" node: String,
+        "Address" address: String,
+        "Leader" leader: bool,
+        "Voter" voter: bool,
+        "RaftProtocol" raft_protocol: String,
+    }
+
+    /// Who agrees with whom.
+    pub struct RaftConfiguration {
+        "Servers" servers: Vec<RaftServer>,
+        "Index" index: u64,
+    }
+
+    /// Another server leads.
+    pub struct LeadershipTransferResponse {
+        "From" from: RaftServer,
+        "To" to: RaftServer,
+        "Noop" noop: bool,
+    }
+
+    /// Whether the cluster can lose servers.
+    pub struct OperatorHealthReply {
+        "Healthy" healthy: bool,
+        "FailureTolerance" failure_tolerance: u64,
+        "Servers" servers: Vec<ServerHealth>,
+        "Leader" leader: String,
+        "Voters" voters: Vec<String>,
+    }
+
+    /// Whether a server keeps up.
+    pub struct ServerHealth {
+        "ID" id: String,
+        "Name" name: String,
+        "Address" address: String,
+        "SerfStatus" serf_status: String,
+        "Version" version: String,
+        "Leader" leader: bool,
+        "LastContact" last_contact: Nanos,
+        "LastTerm" last_term: u64,
+        "LastIndex" last_index: u64,
+        "Healthy" healthy: bool,
+        "Voter" voter: bool,
+        "StableSince" stable_since: Timestamp,
+    }
+
+    /// Asks for a token that lets one machine join.
+    pub struct JoinTokenRequest {
+        "Role" role: String,
+        "TTL" ttl: Nanos,
+    }
+
+    /// A token that lets one machine join.
+    pub struct JoinTokenResponse {
+        "Token" token: String,
+        "Role" role: String,
+        "Expires" expires: Timestamp,
+        "Servers" servers: Vec<String>,
     }
 }
 

@@ -65,6 +65,16 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ServiceCommand,
     },
+    /// Servers: members, and tokens for machines that are to join
+    Server {
+        #[command(subcommand)]
+        command: ServerCommand,
+    },
+    /// Operate the cluster: who agrees with whom, and whether all are well
+    Operator {
+        #[command(subcommand)]
+        command: OperatorCommand,
+    },
     /// Print completions for a shell
     Completions {
         /// bash, elvish, fish, powershell or zsh
@@ -100,9 +110,15 @@ pub(crate) struct AgentArgs {
     /// Run the client part
     #[arg(long)]
     pub(crate) client: bool,
-    /// A server's RPC address, for an agent without the server part
-    #[arg(long, value_name = "HOST:PORT")]
+    /// A server's RPC address, for an agent without the server part; may be repeated
+    #[arg(long, value_name = "HOST[:PORT]")]
     pub(crate) servers: Vec<String>,
+    /// A server of the cluster to join, for an agent with the server part; may be repeated
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub(crate) retry_join: Vec<String>,
+    /// A file with the token that lets this machine into the cluster (floe server token)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) join_token_file: Option<PathBuf>,
     /// How much to log: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL")]
     pub(crate) log_level: Option<String>,
@@ -336,6 +352,83 @@ pub(crate) struct NodeStatusArgs {
     /// Show ids in full and all attributes
     #[arg(long)]
     pub(crate) verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServerCommand {
+    /// Show the servers
+    Members {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a token that lets one machine join the cluster
+    Token(ServerTokenArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ServerTokenArgs {
+    /// For a server rather than for a client
+    #[arg(long, conflicts_with = "client")]
+    pub(crate) server: bool,
+    /// For a client; this is the default
+    #[arg(long)]
+    pub(crate) client: bool,
+    /// How long the token counts, such as 30m or 24h
+    #[arg(long, value_name = "DURATION", default_value = "1h")]
+    pub(crate) ttl: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OperatorCommand {
+    /// The servers' agreement
+    Raft {
+        #[command(subcommand)]
+        command: RaftCommand,
+    },
+    /// What looks after the servers
+    Autopilot {
+        #[command(subcommand)]
+        command: AutopilotCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RaftCommand {
+    /// Show the members of the agreement
+    ListPeers {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove a server for good; if it is to come back it joins again, with a token and a new id
+    RemovePeer(PeerArgs),
+    /// Have another server lead
+    TransferLeadership(PeerArgs),
+}
+
+/// Which server.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PeerArgs {
+    /// Its id, as list-peers shows it
+    #[arg(long, value_name = "ID", conflicts_with = "peer_address")]
+    pub(crate) peer_id: Option<String>,
+    /// Its RPC address, as list-peers shows it
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) peer_address: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AutopilotCommand {
+    /// Show whether the servers are well, and how many the cluster can lose
+    Health {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,11 +1,12 @@
 //! How a node is set up.
 
-use floe_model::StringMap;
+use floe_model::{NodeId, StringMap};
 use floe_network::NetworkConfig;
+use floe_rpc::Servers;
 use std::path::PathBuf;
 
 /// How a node is set up.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ClientConfig {
     /// The name that people know it by.
     pub name: String,
@@ -23,8 +24,12 @@ pub struct ClientConfig {
     pub version: &'static str,
     /// Where its HTTP API is reached, `host:port`.
     pub http_addr: String,
-    /// Where a server listens for RPC, `host:port`.
-    pub server: String,
+    /// Where this agent listens for RPC, `host:port`.
+    pub rpc_addr: String,
+    /// The node's id, from the key of this machine; drawn and kept when there is none.
+    pub node_id: Option<NodeId>,
+    /// Where servers listen for RPC.
+    pub servers: Servers,
     /// The address that ports are announced under; that of the default route's interface when none is given.
     pub advertise_ip: Option<std::net::IpAddr>,
     /// The bridge that allocations are connected to.

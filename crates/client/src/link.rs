@@ -4,7 +4,10 @@ use crate::{clock, db::words};
 use bytes::Bytes;
 use floe_api::rpc::{self, Deframer, Desired, Heartbeat, KEEPALIVE_MS, Lease, RegisterNode, Report, WatchDesired};
 use floe_model::{AllocId, Node, NodeId, alloc::AllocUpdate};
+use floe_rpc::{Servers, read_body};
 use futures::StreamExt;
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, Response, body::Incoming};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, watch};
@@ -21,9 +24,14 @@ const SILENCE: Duration = Duration::from_millis(KEEPALIVE_MS * 3);
 /// How many frames may wait for the keeper; at the bound the stream waits.
 const WAITING_FRAMES: usize = 8;
 
+/// How much of a refusal's text is read, in bytes.
+const MAX_MESSAGE_BYTES: usize = 64 << 10;
+
 /// A call that did not come to an answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LinkError {
+    #[error("{what}: this agent knows no server")]
+    NoServer { what: &'static str },
     #[error("{what}: cannot reach server {server}: {cause}")]
     Unreachable { what: &'static str, server: String, cause: String },
     #[error("{what}: server {server} refused: {message}")]
@@ -32,59 +40,50 @@ pub(crate) enum LinkError {
     Nonsense { what: &'static str, server: String, cause: String },
 }
 
-/// The way to the servers. Clones share the connection.
+/// The way to the servers. Clones share the connections.
 #[derive(Clone)]
 pub(crate) struct Link {
-    server: Arc<str>,
+    servers: Servers,
     node_id: NodeId,
-    http: reqwest::Client,
 }
 
 impl Link {
-    pub(crate) fn new(server: &str, node_id: NodeId) -> Result<Link, String> {
-        let http = reqwest::Client::builder()
-            .http2_prior_knowledge()
-            .no_proxy()
-            .connect_timeout(Duration::from_secs(5))
-            .http2_keep_alive_interval(Duration::from_secs(10))
-            .http2_keep_alive_timeout(Duration::from_secs(10))
-            .build()
-            .map_err(|e| format!("make an HTTP client: {}", words(&e)))?;
-        Ok(Link { server: server.into(), node_id, http })
+    pub(crate) fn new(servers: Servers, node_id: NodeId) -> Link {
+        Link { servers, node_id }
     }
 
-    async fn post(
-        &self,
-        what: &'static str,
-        path: &str,
-        body: &impl Serialize,
-        timeout: Option<Duration>,
-    ) -> Result<reqwest::Response, LinkError> {
-        let nonsense = |cause: String| LinkError::Nonsense { what, server: self.server.to_string(), cause };
+    /// Sends a message to the server that is asked at present. When that one cannot answer, the next call goes to another one.
+    async fn post(&self, what: &'static str, path: &str, body: &impl Serialize) -> Result<(String, Response<Incoming>), LinkError> {
+        let server = self.servers.first().ok_or(LinkError::NoServer { what })?;
+        let channels = self.servers.channels();
+        let nonsense = |cause: String| LinkError::Nonsense { what, server: server.clone(), cause };
         let body = rmp_serde::to_vec_named(body).map_err(|e| nonsense(e.to_string()))?;
-        let mut request = self.http.post(format!("http://{}{path}", self.server)).body(body);
-        if let Some(timeout) = timeout {
-            request = request.timeout(timeout);
-        }
-        let response =
-            request.send().await.map_err(|e| LinkError::Unreachable { what, server: self.server.to_string(), cause: words(&e) })?;
+        let request = Request::post(channels.uri(&server, path)).body(Full::new(Bytes::from(body))).map_err(|e| nonsense(e.to_string()))?;
+        let response = channels.call(&server, request, ANSWER_TIMEOUT).await.map_err(|e| {
+            self.servers.failed(&server);
+            LinkError::Unreachable { what, server: server.clone(), cause: words(&e) }
+        })?;
         if response.status().is_success() {
-            return Ok(response);
+            return Ok((server, response));
         }
-        let message = response.text().await.unwrap_or_default();
-        Err(LinkError::Refused { what, server: self.server.to_string(), message })
+        // It is there but cannot help, for instance because it knows no leader: another one may.
+        if response.status().is_server_error() {
+            self.servers.failed(&server);
+        }
+        let message = read_body(response.into_body(), MAX_MESSAGE_BYTES, ANSWER_TIMEOUT).await.unwrap_or_default();
+        Err(LinkError::Refused { what, server, message: String::from_utf8_lossy(&message).into_owned() })
     }
 
     async fn call<T: DeserializeOwned>(&self, what: &'static str, path: &str, body: &impl Serialize) -> Result<T, LinkError> {
-        let response = self.post(what, path, body, Some(ANSWER_TIMEOUT)).await?;
-        let nonsense = |cause: String| LinkError::Nonsense { what, server: self.server.to_string(), cause };
-        let bytes = response.bytes().await.map_err(|e| nonsense(words(&e)))?;
-        rmp_serde::from_slice(&bytes).map_err(|e| nonsense(e.to_string()))
+        let (server, response) = self.post(what, path, body).await?;
+        let nonsense = |cause: String| LinkError::Nonsense { what, server: server.clone(), cause };
+        let bytes = read_body(response.into_body(), floe_api::MAX_RPC_FRAME_BYTES, ANSWER_TIMEOUT).await;
+        rmp_serde::from_slice(&bytes.map_err(|e| nonsense(words(&e)))?).map_err(|e| nonsense(e.to_string()))
     }
 
     pub(crate) async fn report(&self, allocs: &[AllocUpdate]) -> Result<(), LinkError> {
         let report = Report { node_id: self.node_id.clone(), allocs: allocs.to_vec() };
-        self.post("report allocations", rpc::REPORT, &report, Some(ANSWER_TIMEOUT)).await.map(|_| ())
+        self.post("report allocations", rpc::REPORT, &report).await.map(|_| ())
     }
 
     /// The registrar: registers the node, again whenever a server does not know it, and keeps its lease. `registered` tells the others.
@@ -104,6 +103,7 @@ impl Link {
                     Duration::ZERO
                 }
                 Ok(lease) => {
+                    self.servers.learn(&lease.servers);
                     if !known {
                         tracing::info!(node = %self.node_id, "the node is registered");
                     }
@@ -132,14 +132,16 @@ impl Link {
         stop: CancellationToken,
     ) {
         let mut retry = FIRST_RETRY;
+        // No server may tell of a past that another one has gone beyond.
+        let mut index = 0;
         loop {
             let ready = stop.run_until_cancelled(registered.wait_for(|r| *r)).await.is_some_and(|r| r.is_ok());
             if !ready {
                 return;
             }
             let began = clock::now();
-            let watch = WatchDesired { node_id: self.node_id.clone(), known: known.borrow().clone() };
-            match stop.run_until_cancelled(self.stream(&watch, &frames)).await {
+            let watch = WatchDesired { node_id: self.node_id.clone(), index, known: known.borrow().clone() };
+            match stop.run_until_cancelled(self.stream(&watch, &frames, &mut index)).await {
                 None => return,
                 Some(Ok(())) => {}
                 Some(Err(error)) => tracing::warn!(%error, "the stream of desired allocations broke"),
@@ -157,12 +159,15 @@ impl Link {
     }
 
     /// Reads one stream to its end.
-    async fn stream(&self, watch: &WatchDesired, frames: &mpsc::Sender<Desired>) -> Result<(), LinkError> {
+    async fn stream(&self, watch: &WatchDesired, frames: &mpsc::Sender<Desired>, index: &mut u64) -> Result<(), LinkError> {
         let what = "watch desired allocations";
-        let nonsense = |cause: String| LinkError::Nonsense { what, server: self.server.to_string(), cause };
-        let unreachable = |cause: String| LinkError::Unreachable { what, server: self.server.to_string(), cause };
-        let response = self.post(what, rpc::DESIRED, watch, None).await?;
-        let mut pieces = response.bytes_stream();
+        let (server, response) = self.post(what, rpc::DESIRED, watch).await?;
+        let nonsense = |cause: String| LinkError::Nonsense { what, server: server.clone(), cause };
+        let unreachable = |cause: String| {
+            self.servers.failed(&server);
+            LinkError::Unreachable { what, server: server.clone(), cause }
+        };
+        let mut pieces = response.into_body().into_data_stream();
         let mut deframer = Deframer::default();
         loop {
             let piece: Bytes = match tokio::time::timeout(SILENCE, pieces.next()).await {
@@ -177,6 +182,7 @@ impl Link {
                     continue;
                 }
                 let desired: Desired = rmp_serde::from_slice(&message).map_err(|e| nonsense(e.to_string()))?;
+                *index = desired.index.max(*index);
                 if frames.send(desired).await.is_err() {
                     return Ok(());
                 }

@@ -52,9 +52,17 @@ pub enum StartError {
     /// Nothing that a node needs is there.
     #[error("this machine cannot run tasks:\n{0}")]
     Unfit(String),
-    /// Something else, in words.
-    #[error("start the client: {0}")]
-    Other(String),
+    /// The data folder is another node's.
+    #[error(
+        "start the client: its state is of node {known}, but the key of this machine is of node {given}: bring back the key that belongs to the data \
+         folder, or remove the folder's client part (its tasks are then placed anew)"
+    )]
+    OtherNode {
+        /// Whose state it is.
+        known: NodeId,
+        /// Who this machine is.
+        given: NodeId,
+    },
 }
 
 /// A running node. Clones share it.
@@ -93,11 +101,16 @@ impl Memory {
     }
 }
 
-fn remember(state: &LocalState) -> Result<Memory, LocalError> {
+fn remember(state: &LocalState, node_id: Option<&NodeId>) -> Result<Memory, StartError> {
     let identity = match state.identity()? {
+        Some(identity) if node_id.is_some_and(|id| *id != identity.node_id) => {
+            let given = node_id.cloned().unwrap_or_default();
+            return Err(StartError::OtherNode { known: identity.node_id, given });
+        }
         Some(identity) => identity,
         None => {
-            let fresh = NodeIdentity { node_id: uuid::Uuid::new_v4().to_string().into(), secret: uuid::Uuid::new_v4().to_string() };
+            let drawn = || uuid::Uuid::new_v4().to_string();
+            let fresh = NodeIdentity { node_id: node_id.cloned().unwrap_or_else(|| drawn().into()), secret: drawn() };
             state.transaction(|t| t.put_identity(&fresh))?;
             fresh
         }
@@ -127,13 +140,13 @@ impl Client {
             std::fs::DirBuilder::new().recursive(true).create(dir).map_err(io)?;
         }
         let state = LocalState::open(folder)?;
-        let memory = remember(&state)?;
+        let memory = remember(&state, config.node_id.as_ref())?;
         let db = Db::start(state).map_err(|source| StartError::Io { what: "start the thread of the client's state".to_owned(), source })?;
         reap(&paths, &memory).await;
         let (network, no_bridge, broken) = open_network(&config, &memory).await;
         let found = fingerprint::Found { problems: &problems, no_bridge: no_bridge.as_deref(), data: folder.path(), now: clock::now() };
         let node = Arc::new(fingerprint::node(&config, &memory.identity.node_id, &found));
-        let link = Link::new(&config.server, node.id.clone()).map_err(StartError::Other)?;
+        let link = Link::new(config.servers.clone(), node.id.clone());
         let reporter = Reporter::default();
         let shared = Arc::new(Shared { config, node, paths, db, network, reporter });
         let registry = Registry::default();

@@ -8,14 +8,17 @@
 //! | leader ([`leader`]) | effects of applied entries, workers' requests, heartbeats, time | deliveries, commands |
 //! | proposer ([`leader`]) | the leader's commands, one after the other | entries |
 //! | worker ([`worker`]), one per core | deliveries | plans |
+//! | autopilot ([`autopilot`]) | the members' health, every second | promotions, removals of dead servers |
 //! | reporter ([`reports`]) | nodes' reports | one entry for all that arrived meanwhile |
 //! | HTTP ([`http`]) | requests | answers |
-//! | RPC ([`rpc`]) | nodes' requests | answers, streams of desired sets |
+//! | RPC ([`rpc`]) | nodes', servers' and joining machines' requests | answers, streams of desired sets |
 #![forbid(unsafe_code)]
 
 pub mod admission;
+mod autopilot;
 pub mod http;
 mod leader;
+pub mod peers;
 mod reports;
 pub mod rpc;
 mod serve;

@@ -1,6 +1,7 @@
-//! Listening: HTTP/1 and HTTP/2 on one port, with bounds on headers and a clean stop.
+//! Listening: HTTP/1 and HTTP/2 on one port, in the clear or by TLS, with bounds on headers and a clean stop.
 
-use axum::Router;
+use axum::{Router, extract::Request};
+use floe_rpc::{Acceptor, Caller, Stream};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
@@ -77,8 +78,8 @@ impl Serving {
     }
 }
 
-/// Answers on a port.
-pub fn serve(listener: Listener, router: Router) -> Serving {
+/// Answers on a port. Each request carries as an extension who calls ([`Caller`]).
+pub fn serve(listener: Listener, router: Router, acceptor: Acceptor) -> Serving {
     let serving = Serving { stop: CancellationToken::new(), tasks: TaskTracker::new() };
     let (stop, tasks) = (serving.stop.clone(), serving.tasks.clone());
     serving.tasks.spawn(async move {
@@ -100,9 +101,13 @@ pub fn serve(listener: Listener, router: Router) -> Serving {
             };
             // Small answers must not wait for the next ones.
             let _ = stream.set_nodelay(true);
-            let (router, stop) = (router.clone(), stop.clone());
+            let (router, stop, acceptor) = (router.clone(), stop.clone(), acceptor.clone());
             tasks.spawn(async move {
-                connection(stream, router, stop).await;
+                match stop.run_until_cancelled(acceptor.accept(stream)).await {
+                    Some(Ok((stream, caller))) => connection(stream, caller, router, stop).await,
+                    Some(Err(error)) => tracing::debug!(%error, "a handshake failed"),
+                    None => {}
+                }
                 drop(permit);
             });
         }
@@ -110,7 +115,7 @@ pub fn serve(listener: Listener, router: Router) -> Serving {
     serving
 }
 
-async fn connection(stream: tokio::net::TcpStream, router: Router, stop: CancellationToken) {
+async fn connection(stream: Stream, caller: Caller, router: Router, stop: CancellationToken) {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEADER_BYTES.max(8192) * 4);
     builder
@@ -118,7 +123,11 @@ async fn connection(stream: tokio::net::TcpStream, router: Router, stop: Cancell
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX))
         .keep_alive_interval(Duration::from_secs(15));
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(router));
+    let named = tower::util::MapRequest::new(router, move |mut request: Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(caller.clone());
+        request
+    });
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(named));
     tokio::pin!(connection);
     tokio::select! {
         result = connection.as_mut() => {

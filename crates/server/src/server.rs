@@ -1,12 +1,18 @@
 //! The server's handle: what its endpoints share.
 
 use crate::{
+    autopilot::LatestHealth,
     leader::{self, LeaderHandle},
     reports::{self, Reports},
+    rpc::Doorkeeper,
     worker,
 };
 use floe_consensus::{Consensus, ProposeError};
-use floe_control::{garbage::Thresholds, heartbeat::Timing};
+use floe_control::{
+    autopilot::{self, Health},
+    garbage::Thresholds,
+    heartbeat::Timing,
+};
 use floe_state::{Command, Outcome, State, command::Refusal};
 use std::sync::Arc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -26,6 +32,8 @@ pub struct ServerConfig {
     pub heartbeat: Timing,
     /// How long things are kept after they are over.
     pub keep: Thresholds,
+    /// When a new server votes, and when a dead one is removed.
+    pub autopilot: autopilot::Config,
 }
 
 impl Default for ServerConfig {
@@ -37,6 +45,7 @@ impl Default for ServerConfig {
             workers: std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),
             heartbeat: Timing::default(),
             keep: Thresholds::default(),
+            autopilot: autopilot::Config::default(),
         }
     }
 }
@@ -63,13 +72,17 @@ struct Inner {
     consensus: Consensus,
     leader: LeaderHandle,
     reports: Reports,
+    door: Option<Doorkeeper>,
+    health: LatestHealth,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Server {
     /// Starts the server's tasks on the present runtime.
-    pub fn start(config: ServerConfig, consensus: Consensus) -> Self {
+    ///
+    /// `door` lets other machines in; without one everything is in the clear, on loopback.
+    pub fn start(config: ServerConfig, consensus: Consensus, door: Option<Doorkeeper>) -> Self {
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let leader = leader::start(&config, &consensus, &stop, &tasks);
@@ -77,7 +90,8 @@ impl Server {
         for _ in 0..config.workers.max(1) {
             tasks.spawn(worker::run(consensus.clone(), leader.clone(), stop.clone()));
         }
-        Server { inner: Arc::new(Inner { config, consensus, leader, reports, stop, tasks }) }
+        let health = crate::autopilot::start(&consensus, config.autopilot.clone(), &stop, &tasks);
+        Server { inner: Arc::new(Inner { config, consensus, leader, reports, door, health, stop, tasks }) }
     }
 
     /// How it was set up.
@@ -92,8 +106,23 @@ impl Server {
     pub fn view(&self) -> State {
         self.inner.consensus.view()
     }
+    /// Whether this server leads, and has applied all that was committed before it did.
+    pub(crate) fn leads(&self) -> bool {
+        self.inner.consensus.leadership().borrow().is_leader
+    }
+    /// Where the servers of the cluster listen for RPC, as far as this one knows.
+    pub(crate) fn rpc_addresses(&self) -> Vec<String> {
+        self.inner.consensus.members().into_iter().map(|m| m.address.rpc).collect()
+    }
     pub(crate) fn leader(&self) -> &LeaderHandle {
         &self.inner.leader
+    }
+    /// What the leader knows of the servers' health; `None` on any other server.
+    pub(crate) fn servers_health(&self) -> Option<Health<String>> {
+        self.inner.health.borrow().clone()
+    }
+    pub(crate) fn door(&self) -> Option<&Doorkeeper> {
+        self.inner.door.as_ref()
     }
     pub(crate) fn reports(&self) -> &Reports {
         &self.inner.reports

@@ -4,18 +4,20 @@ mod check;
 
 use crate::args::AgentArgs;
 use anyhow::{Context, bail};
-use floe_control::{garbage::Thresholds, heartbeat::Timing};
+use floe_control::{autopilot, garbage::Thresholds, heartbeat::Timing};
 use floe_model::{Nanos, StringMap, wire};
 use floe_network::{NetworkConfig, Subnet};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
 
 /// The largest configuration file in bytes.
 const MAX_FILE_BYTES: usize = 1 << 20;
+/// The largest file of a join token in bytes.
+const MAX_TOKEN_BYTES: usize = 4096;
 
 wire! {
     /// A configuration file.
@@ -27,10 +29,34 @@ wire! {
         "bind_addr" bind_addr: String,
         "log_level" log_level: String,
         "log_json" log_json: bool,
+        "join_token_file" join_token_file: String,
+        "tls" tls: TlsBlock,
+        "advertise" advertise: AdvertiseBlock,
         "ports" ports: PortsBlock,
+        "autopilot" autopilot: AutopilotBlock,
         "server" server: ServerBlock,
         "client" client: ClientBlock,
         "plugin" plugin: BTreeMap<String, PluginBlock>,
+    }
+
+    /// What looks after the servers.
+    pub(crate) struct AutopilotBlock {
+        "cleanup_dead_servers" cleanup_dead_servers: Option<bool>,
+        "last_contact_threshold" last_contact_threshold: Option<Nanos>,
+        "max_trailing_logs" max_trailing_logs: Option<u64>,
+        "min_quorum" min_quorum: Option<u16>,
+        "server_stabilization_time" server_stabilization_time: Option<Nanos>,
+        "dead_server_timeout" dead_server_timeout: Option<Nanos>,
+    }
+
+    /// How agents speak with each other.
+    pub(crate) struct TlsBlock {
+        "rpc" rpc: Option<bool>,
+    }
+
+    /// Where others reach this agent.
+    pub(crate) struct AdvertiseBlock {
+        "rpc" rpc: String,
     }
 
     /// Ports to listen on; zero lets the kernel choose.
@@ -43,6 +69,8 @@ wire! {
     pub(crate) struct ServerBlock {
         "enabled" enabled: Option<bool>,
         "bootstrap_expect" bootstrap_expect: Option<u16>,
+        "retry_join" retry_join: Vec<String>,
+        "server_join" server_join: ServerJoinBlock,
         "num_schedulers" num_schedulers: Option<u16>,
         "heartbeat_grace" heartbeat_grace: Option<Nanos>,
         "min_heartbeat_ttl" min_heartbeat_ttl: Option<Nanos>,
@@ -51,6 +79,11 @@ wire! {
         "job_gc_threshold" job_gc_threshold: Option<Nanos>,
         "node_gc_threshold" node_gc_threshold: Option<Nanos>,
         "deployment_gc_threshold" deployment_gc_threshold: Option<Nanos>,
+    }
+
+    /// Another place for the same list.
+    pub(crate) struct ServerJoinBlock {
+        "retry_join" retry_join: Vec<String>,
     }
 
     /// The client part.
@@ -98,9 +131,7 @@ wire! {
 const NOT_YET: &[&str] = &[
     "acl",
     "addresses",
-    "advertise",
     "audit",
-    "autopilot",
     "consul",
     "disable_update_check",
     "enable_debug",
@@ -115,9 +146,23 @@ const NOT_YET: &[&str] = &[
     "rpc",
     "sentinel",
     "telemetry",
-    "tls",
     "ui",
     "vault",
+];
+
+/// Keys of blocks that floe has otherwise.
+const KEYS_NOT_YET: &[&str] = &[
+    "advertise.http",
+    "advertise.serf",
+    "autopilot.disable_upgrade_migration",
+    "autopilot.enable_custom_upgrades",
+    "autopilot.enable_redundancy_zones",
+    "tls.ca_file",
+    "tls.cert_file",
+    "tls.http",
+    "tls.key_file",
+    "tls.verify_https_client",
+    "tls.verify_server_hostname",
 ];
 
 /// What becomes of the tasks when the agent ends.
@@ -139,7 +184,18 @@ pub(crate) struct AgentConfig {
     pub(crate) data_dir: Option<PathBuf>,
     /// What a temporary folder is called.
     pub(crate) temporary_name: &'static str,
+    /// Where the RPC port is.
     pub(crate) bind: IpAddr,
+    /// Where the HTTP API is: it has no access control yet, so never outside of this machine.
+    pub(crate) http_bind: IpAddr,
+    /// Where others reach the RPC port, when that is not where it listens: an address, or address and port.
+    pub(crate) advertise_rpc: Option<String>,
+    /// Agents prove to each other who they are, and nobody can listen.
+    pub(crate) tls: bool,
+    /// What lets this machine into a cluster.
+    pub(crate) join_token: Option<String>,
+    /// Servers of the cluster that this server belongs to, `host:port`.
+    pub(crate) retry_join: Vec<String>,
     pub(crate) http_port: u16,
     pub(crate) rpc_port: u16,
     pub(crate) log_level: String,
@@ -179,6 +235,9 @@ impl AgentConfig {
             );
         }
         check::server(&file.server)?;
+        if !server && file.client.servers.is_empty() {
+            bail!("client.servers is missing: name the RPC address (host:port) of one or more servers");
+        }
         let data_dir = args.data_dir.clone().or_else(|| Some(PathBuf::from(&file.data_dir)).filter(|d| !d.as_os_str().is_empty()));
         if data_dir.is_none() && !args.dev {
             bail!(
@@ -189,9 +248,18 @@ impl AgentConfig {
             let text = text(&args.bind, &file.bind_addr, "127.0.0.1");
             text.parse().with_context(|| format!("bind address {text:?} is not an IP address"))?
         };
-        if !bind.is_loopback() {
-            bail!("not supported yet: bind address {bind}: without TLS the agent listens on loopback only; use 127.0.0.1");
+        let tls = file.tls.rpc.unwrap_or(!args.dev);
+        if !tls && !bind.is_loopback() {
+            bail!(
+                "bind address {bind} without TLS: anybody who can reach the port would be trusted; use 127.0.0.1, or leave out tls.rpc = false"
+            );
         }
+        let advertise_rpc = Some(file.advertise.rpc.clone()).filter(|a| !a.is_empty());
+        if bind.is_unspecified() && advertise_rpc.is_none() {
+            bail!("bind address {bind} does not say where others reach this agent: set advertise.rpc, or bind to one address");
+        }
+        let retry_join = [&args.retry_join, &file.server.retry_join, &file.server.server_join.retry_join].into_iter().flatten();
+        let retry_join: Vec<String> = retry_join.map(|address| with_port(address)).collect();
         let raw_exec = file.client.raw_exec.or_else(|| file.plugin.get("raw_exec").and_then(|p| p.config.enabled)).unwrap_or(args.dev);
         let mode = if args.dev && data_dir.is_none() { Mode::Everything } else { Mode::Leave };
         check::client(&file.client)?;
@@ -206,6 +274,11 @@ impl AgentConfig {
             log_level: text(&args.log_level, &file.log_level, "info"),
             log_json: args.log_json || file.log_json,
             data_dir,
+            http_bind: if bind.is_loopback() { bind } else { IpAddr::V4(std::net::Ipv4Addr::LOCALHOST) },
+            advertise_rpc,
+            tls,
+            join_token: join_token(args, &file)?,
+            retry_join,
             temporary_name: "floe-dev",
             bind,
             server,
@@ -216,11 +289,36 @@ impl AgentConfig {
         })
     }
 
+    /// Where others reach the RPC port that listens at `bound`.
+    pub(crate) fn advertised(&self, bound: SocketAddr) -> String {
+        match &self.advertise_rpc {
+            None => bound.to_string(),
+            Some(address) => match address.parse::<IpAddr>() {
+                Ok(ip) => SocketAddr::new(ip, bound.port()).to_string(),
+                Err(_) if address.contains(':') => address.clone(),
+                Err(_) => format!("{address}:{}", bound.port()),
+            },
+        }
+    }
+
     /// When a silent node counts as down.
     pub(crate) fn heartbeat(&self) -> Timing {
         let default = Timing::default();
         let server = &self.file.server;
         Timing { min_ttl: server.min_heartbeat_ttl.unwrap_or(default.min_ttl), grace: server.heartbeat_grace.unwrap_or(default.grace) }
+    }
+
+    /// When a new server votes, and when a dead one is removed.
+    pub(crate) fn autopilot(&self) -> autopilot::Config {
+        let (default, wanted) = (autopilot::Config::default(), &self.file.autopilot);
+        autopilot::Config {
+            cleanup_dead_servers: wanted.cleanup_dead_servers.unwrap_or(default.cleanup_dead_servers),
+            last_contact_threshold: wanted.last_contact_threshold.unwrap_or(default.last_contact_threshold),
+            max_trailing_logs: wanted.max_trailing_logs.unwrap_or(default.max_trailing_logs),
+            min_quorum: wanted.min_quorum.map_or(default.min_quorum, usize::from),
+            server_stabilization_time: wanted.server_stabilization_time.unwrap_or(default.server_stabilization_time),
+            dead_after: wanted.dead_server_timeout.unwrap_or(default.dead_after),
+        }
     }
 
     /// How long things are kept after they are over.
@@ -236,8 +334,31 @@ impl AgentConfig {
     }
 }
 
+/// An address with the RPC port, when it names none.
+fn with_port(address: &str) -> String {
+    match address.parse::<IpAddr>() {
+        Ok(ip) => SocketAddr::new(ip, floe_api::RPC_PORT).to_string(),
+        Err(_) if address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) => address.to_owned(),
+        Err(_) => format!("{address}:{}", floe_api::RPC_PORT),
+    }
+}
+
+fn join_token(args: &AgentArgs, file: &ConfigFile) -> anyhow::Result<Option<String>> {
+    let path = args.join_token_file.clone().or_else(|| Some(PathBuf::from(&file.join_token_file)).filter(|p| !p.as_os_str().is_empty()));
+    let Some(path) = path else { return Ok(None) };
+    let what = || format!("join token file {}", path.display());
+    let bytes = match crate::files::read_bounded(&path, MAX_TOKEN_BYTES) {
+        Ok(bytes) => bytes,
+        // A machine that has joined does not need its token any more.
+        Err(_) if !path.exists() => return Ok(None),
+        Err(error) => return Err(error).with_context(what),
+    };
+    Ok(Some(String::from_utf8(bytes).with_context(what)?.trim().to_owned()).filter(|t| !t.is_empty()))
+}
+
 fn servers(args: &AgentArgs, file: &ConfigFile) -> Vec<String> {
-    if args.servers.is_empty() { file.client.servers.clone() } else { args.servers.clone() }
+    let servers = if args.servers.is_empty() { &file.client.servers } else { &args.servers };
+    servers.iter().map(|address| with_port(address)).collect()
 }
 
 fn host_name() -> String {
@@ -266,7 +387,7 @@ fn network(client: &ClientBlock) -> anyhow::Result<NetworkConfig> {
 fn refuse_unknown(unknown: &[String]) -> anyhow::Result<()> {
     let Some(first) = unknown.first() else { return Ok(()) };
     let top = first.split(['.', ' ', '[']).next().unwrap_or(first);
-    if NOT_YET.contains(&top) {
+    if NOT_YET.contains(&top) || KEYS_NOT_YET.contains(&first.as_str()) {
         bail!("agent configuration: not supported yet: {first}");
     }
     bail!("agent configuration: unknown key {first}")

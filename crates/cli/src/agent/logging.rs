@@ -9,11 +9,22 @@ pub(crate) fn start_logging(level: &str, json: bool) -> anyhow::Result<()> {
     if !["error", "warn", "info", "debug", "trace"].contains(&level.as_str()) {
         bail!("log level {level:?} is none of error, warn, info, debug, trace");
     }
-    let parts = ["floe", "floe_client", "floe_server", "floe_consensus", "floe_store", "floe_runtime", "floe_network", "floe_scheduler"];
+    let parts = [
+        "floe",
+        "floe_client",
+        "floe_server",
+        "floe_consensus",
+        "floe_store",
+        "floe_runtime",
+        "floe_network",
+        "floe_scheduler",
+        "floe_rpc",
+    ];
     let library = if level == "error" { "error" } else { "warn" };
     let own = parts.map(|p| format!("{p}={level}")).join(",");
-    // openraft speaks of every step of an election as of a warning; what matters of it floe says itself.
-    let default = format!("{library},openraft=error,{own}");
+    // openraft speaks of every step of an election as of a warning, and of a call that comes while it stops as of an error; what matters of it
+    // floe says itself, a failure of it as the reason why the agent had to stop.
+    let default = format!("{library},openraft=off,{own}");
     let filter = EnvFilter::try_new(std::env::var("FLOE_LOG").unwrap_or(default))?;
     let registry = tracing_subscriber::registry().with(filter);
     if json {

@@ -2,6 +2,7 @@
 
 mod config;
 mod host;
+mod identity;
 mod logging;
 mod run;
 mod temporary;
@@ -21,7 +22,11 @@ pub(crate) fn command(args: &AgentArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the async runtime")?;
     runtime.block_on(async {
         let mut interrupts = Interrupts::listen()?;
-        let agent = Agent::start(&config).await?;
+        let agent = tokio::select! {
+            started = Agent::start(&config) => started?,
+            // A machine that waits to be let in has nothing yet that would have to be tidied up; another one stays to tidy up.
+            () = interrupts.next(), if config.tls => return Ok(ExitCode::SUCCESS),
+        };
         agent.say_where();
         let ending = run::wait_for_end(&agent, &mut interrupts).await;
         agent.stop(ending.clone()).await;

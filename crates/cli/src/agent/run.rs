@@ -3,20 +3,27 @@
 use super::{
     config::{AgentConfig, Mode},
     host::BridgeLock,
+    identity::{self, Identity},
     temporary::Temporary,
 };
 use crate::VERSION;
 use anyhow::{Context, bail};
-use floe_api::NodeApi;
 use floe_client::{Client, ClientConfig, Override, Reserve};
-use floe_consensus::{Config, Consensus, DataFolder, ServerAddress, ServerId, StopReason};
-use floe_server::{Listener, Server, ServerConfig, Serving, http, listen, rpc, serve};
+use floe_consensus::{Config, Consensus, DataFolder, ServerAddress, ServerId, Start, StopReason};
+use floe_rpc::{Acceptor, Channels, Security, Servers};
+use floe_server::{
+    Listener, Server, ServerConfig, Serving, http, listen,
+    peers::{Peers, announce},
+    rpc::{self, Doorkeeper},
+    serve,
+};
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 /// How an agent ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,11 +41,25 @@ pub(crate) struct Agent {
     server: Option<Server>,
     client: Option<Client>,
     servings: Vec<Serving>,
+    /// Ends what looks after identity and membership.
+    stop: CancellationToken,
     pub(crate) http: SocketAddr,
     folder: PathBuf,
     mode: Mode,
     temporary: Option<Temporary>,
     _bridge: Option<BridgeLock>,
+}
+
+/// What the parts of an agent share.
+struct Common<'a> {
+    config: &'a AgentConfig,
+    folder: &'a DataFolder,
+    identity: Option<Arc<Identity>>,
+    security: Security,
+    channels: Channels,
+    http: SocketAddr,
+    /// Where others reach the RPC port.
+    rpc: String,
 }
 
 impl Agent {
@@ -50,11 +71,20 @@ impl Agent {
         let bridge = config.client.then(|| BridgeLock::take(&config.network.bridge)).transpose()?;
         let (path, temporary) = data_folder(config)?;
         let folder = DataFolder::open(&path)?;
-        let listener = listen(SocketAddr::new(config.bind, config.http_port), "HTTP").await?;
+        let listener = listen(SocketAddr::new(config.http_bind, config.http_port), "HTTP").await?;
+        let rpc_listener = listen(SocketAddr::new(config.bind, config.rpc_port), "RPC").await?;
+        let identity = match config.tls {
+            true => Some(Arc::new(identity::open(config, &path).await?)),
+            false => None,
+        };
+        let security = identity.as_ref().map_or(Security::Plain, |i| Security::Tls(i.credentials.clone()));
         let http = listener.address;
+        let (stop, mode) = (CancellationToken::new(), config.mode);
         let mut agent =
-            Agent { server: None, client: None, servings: Vec::new(), http, folder: path, mode: config.mode, temporary, _bridge: bridge };
-        match agent.start_parts(config, &folder, listener).await {
+            Agent { server: None, client: None, servings: Vec::new(), stop, http, folder: path, mode, temporary, _bridge: bridge };
+        let rpc = config.advertised(rpc_listener.address);
+        let common = Common { config, folder: &folder, identity, channels: Channels::new(security.clone()), security, http, rpc };
+        match agent.start_parts(&common, listener, rpc_listener).await {
             Ok(()) => Ok(agent),
             Err(error) => {
                 agent.stop(Ending::Failed(String::new())).await;
@@ -63,40 +93,48 @@ impl Agent {
         }
     }
 
-    async fn start_parts(&mut self, config: &AgentConfig, folder: &DataFolder, listener: Listener) -> anyhow::Result<()> {
-        let mut rpc_address = None;
-        let mut rpc_listener = None;
+    async fn start_parts(&mut self, common: &Common<'_>, listener: Listener, rpc_listener: Listener) -> anyhow::Result<()> {
+        let config = common.config;
+        let peers = Peers::new(common.channels.clone(), &common.rpc);
         if config.server {
-            let listener = listen(SocketAddr::new(config.bind, config.rpc_port), "RPC").await?;
-            rpc_address = Some(listener.address.to_string());
-            rpc_listener = Some(listener);
-            let address = ServerAddress { name: config.name.clone(), rpc: rpc_address.clone().unwrap_or_default() };
-            let beside = folder.clone();
-            let id = tokio::task::spawn_blocking(move || ServerId::kept_in(&beside)).await??;
-            let consensus = Consensus::open(Config::single(id, folder.clone(), address)).await?;
-            self.server = Some(Server::start(server_config(config), consensus));
+            let consensus = open_consensus(common, &peers).await?;
+            let door = common.identity.as_ref().and_then(|i| Some(Doorkeeper::new(i.authority.clone()?, i.credentials.clone())));
+            self.server = Some(Server::start(server_config(config), consensus, door));
         }
-        let upstream = rpc_address.clone().or_else(|| config.file.client.servers.first().cloned());
-        let shown = Arc::new(shown_config(config, &self.folder));
-        let part = |node: Option<Arc<dyn NodeApi>>, server: &Option<Server>| http::Agent {
-            server: server.clone(),
-            node,
-            upstream: upstream.clone().filter(|_| server.is_none()),
-            config: shown.clone(),
+        let servers = Servers::new(common.channels.clone(), known_servers(common));
+        let agent = http::Agent {
+            server: self.server.clone(),
+            node: Arc::default(),
+            servers: servers.clone(),
+            security: common.security.clone(),
+            config: Arc::new(shown_config(config, &self.folder)),
             version: VERSION,
         };
-        if let (Some(server), Some(listener)) = (&self.server, rpc_listener) {
-            // The RPC port is open before the client starts, because that registers at once.
-            self.servings.push(serve(listener, rpc::router(server.clone(), part(None, &self.server))));
-        }
+        // The RPC port is open before the client starts, because that registers at once.
+        let router = match &self.server {
+            Some(server) => rpc::router(server.clone(), peers.clone(), agent.clone()),
+            None => rpc::node_router(agent.clone()),
+        };
+        self.servings.push(serve(rpc_listener, router, Acceptor::new(common.security.clone())));
+        self.look_after(common, &peers, &servers);
         if config.client {
-            let server = upstream.clone().context("client.servers is missing: name a server's RPC address (host:port)")?;
-            let client = Client::start(client_config(config, self.http, server), folder).await?;
-            self.client = Some(client);
+            let client = Client::start(client_config(common, servers), common.folder).await?;
+            self.client = Some(client.clone());
+            let _ = agent.node.set(Arc::new(client));
         }
-        let node = self.client.clone().map(|c| Arc::new(c) as Arc<dyn NodeApi>);
-        self.servings.push(serve(listener, http::router(part(node, &self.server))));
+        self.servings.push(serve(listener, http::router(agent), Acceptor::new(Security::Plain)));
         Ok(())
+    }
+
+    /// Starts what keeps certificate and membership true.
+    fn look_after(&self, common: &Common<'_>, peers: &Peers, servers: &Servers) {
+        let Some(identity) = common.identity.clone() else { return };
+        tokio::spawn(identity::renew_in_time(identity.clone(), servers.clone(), self.stop.clone()));
+        if let Some(server) = &self.server {
+            let (consensus, config) = (server.consensus().clone(), common.config);
+            tokio::spawn(announce(consensus.clone(), peers.clone(), config.name.clone(), config.retry_join.clone(), self.stop.clone()));
+            tokio::spawn(self.stop.clone().run_until_cancelled_owned(note_membership(consensus, identity)));
+        }
     }
 
     /// Says what runs where.
@@ -136,6 +174,7 @@ impl Agent {
 
     /// Stops everything in an order in which nobody loses what he needs.
     pub(crate) async fn stop(&self, ending: Ending) {
+        self.stop.cancel();
         if let Some(client) = &self.client {
             // Nobody would find tasks again whose folder goes.
             if ending == Ending::Everything || self.temporary.is_some() {
@@ -190,6 +229,56 @@ impl Interrupts {
     }
 }
 
+/// The servers that an agent may ask: itself, or those that it was told of.
+fn known_servers(common: &Common<'_>) -> Vec<String> {
+    if common.config.server {
+        return vec![common.rpc.clone()];
+    }
+    let mut servers = common.config.file.client.servers.clone();
+    let told = common.identity.iter().flat_map(|i| i.servers.iter()).filter(|s| !servers.contains(s)).cloned().collect::<Vec<_>>();
+    servers.extend(told);
+    servers
+}
+
+async fn open_consensus(common: &Common<'_>, peers: &Peers) -> anyhow::Result<Consensus> {
+    let address = ServerAddress { name: common.config.name.clone(), rpc: common.rpc.clone() };
+    let Some(identity) = &common.identity else {
+        let folder = common.folder.clone();
+        let id = tokio::task::spawn_blocking(move || ServerId::kept_in(&folder)).await.context("read the server's id")??;
+        return Ok(Consensus::open(Config::single(id, common.folder.clone(), address)).await?);
+    };
+    let was_member = identity.file.was_member()?;
+    let id = ServerId::from(identity.credentials.me().id.to_string());
+    let single = Config::single(id, common.folder.clone(), address);
+    let start = if identity.is_founder && !was_member { single.start.clone() } else { Start::Join };
+    let config = Config { start, transport: Arc::new(peers.clone()), ..single };
+    let consensus = Consensus::open(config).await?;
+    if was_member && consensus.members().is_empty() {
+        consensus.shutdown().await;
+        bail!(
+            "this server has been a member of the cluster, but its log is gone, and without it the server must not come back under the same id (it could \
+             vote twice): remove the data folder and let it join again with a token (floe server token), or restore the whole folder"
+        );
+    }
+    Ok(consensus)
+}
+
+/// Notes in the identity file that this server is a member, as soon as it is.
+async fn note_membership(consensus: Consensus, identity: Arc<Identity>) {
+    let mut changes = consensus.watch();
+    loop {
+        if consensus.members().iter().any(|m| m.id == *consensus.id()) {
+            if let Err(error) = identity.file.note_membership() {
+                tracing::error!(error = format!("{error:#}"), "the membership was not noted");
+            }
+            return;
+        }
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 fn data_folder(config: &AgentConfig) -> anyhow::Result<(PathBuf, Option<Temporary>)> {
     match &config.data_dir {
         Some(path) => {
@@ -212,10 +301,12 @@ fn server_config(config: &AgentConfig) -> ServerConfig {
         workers: config.file.server.num_schedulers.map_or(default.workers, usize::from),
         heartbeat: config.heartbeat(),
         keep: config.keep(),
+        autopilot: config.autopilot(),
     }
 }
 
-fn client_config(config: &AgentConfig, http: SocketAddr, server: String) -> ClientConfig {
+fn client_config(common: &Common<'_>, servers: Servers) -> ClientConfig {
+    let config = common.config;
     let client = &config.file.client;
     let text = |t: &str, default: &str| if t.is_empty() { default.to_owned() } else { t.to_owned() };
     ClientConfig {
@@ -226,8 +317,10 @@ fn client_config(config: &AgentConfig, http: SocketAddr, server: String) -> Clie
         node_class: client.node_class.clone(),
         meta: client.meta.clone(),
         version: VERSION,
-        http_addr: http.to_string(),
-        server,
+        http_addr: common.http.to_string(),
+        rpc_addr: common.rpc.clone(),
+        node_id: common.identity.as_ref().map(|i| i.credentials.me().id.to_string().into()),
+        servers,
         advertise_ip: client.advertise_ip.parse().ok(),
         network: config.network.clone(),
         raw_exec: config.raw_exec,
@@ -261,7 +354,7 @@ fn shown_config(config: &AgentConfig, folder: &Path) -> serde_json::Value {
         "Server": { "Enabled": config.server, "BootstrapExpect": 1 },
         "Client": { "Enabled": config.client, "NodeClass": config.file.client.node_class, "Meta": config.file.client.meta },
         "ACL": { "Enabled": false },
-        "TLSConfig": { "EnableHTTP": false, "EnableRPC": false },
+        "TLSConfig": { "EnableHTTP": false, "EnableRPC": config.tls },
         "Version": { "Version": VERSION },
     })
 }

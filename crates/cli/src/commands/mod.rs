@@ -4,12 +4,17 @@ mod alloc;
 mod job;
 mod monitor;
 mod node;
+mod operator;
 mod resolve;
+mod server;
 mod service;
 mod source;
 mod up;
 
-use crate::args::{AllocCommand, Cli, Command, Global, JobCommand, NodeCommand, ServiceCommand};
+use crate::args::{
+    AllocCommand, AutopilotCommand, Cli, Command, Global, JobCommand, NodeCommand, OperatorCommand, RaftCommand, ServerCommand,
+    ServiceCommand,
+};
 use anyhow::{Context, anyhow};
 use clap::CommandFactory;
 use floe_api::ApiClient;
@@ -37,6 +42,16 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Service { command } => match command {
             ServiceCommand::List { json } => wait(service::list(&client(global)?, json)),
             ServiceCommand::Info(args) => wait(service::info(&client(global)?, &args)),
+        },
+        Command::Server { command } => match command {
+            ServerCommand::Members { json } => wait(server::members(&client(global)?, json)),
+            ServerCommand::Token(args) => wait(server::token(&client(global)?, &args)),
+        },
+        Command::Operator { command } => match command {
+            OperatorCommand::Raft { command: RaftCommand::ListPeers { json } } => wait(operator::list_peers(&client(global)?, json)),
+            OperatorCommand::Raft { command: RaftCommand::RemovePeer(args) } => wait(operator::remove_peer(&client(global)?, &args)),
+            OperatorCommand::Raft { command: RaftCommand::TransferLeadership(args) } => wait(operator::transfer(&client(global)?, &args)),
+            OperatorCommand::Autopilot { command: AutopilotCommand::Health { json } } => wait(operator::health(&client(global)?, json)),
         },
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "floe", &mut std::io::stdout());

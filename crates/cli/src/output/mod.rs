@@ -67,6 +67,11 @@ pub(crate) fn warning(text: &str) {
     let _ = writeln!(anstream::stderr(), "{YELLOW}Warning:{YELLOW:#} {text}");
 }
 
+/// Prints something beside the result, to standard error: what follows from it, or what to do with it.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
+
 /// Text in bold.
 pub(crate) fn bold(text: &str) -> String {
     format!("{BOLD}{text}{BOLD:#}")

@@ -47,6 +47,7 @@ pub(crate) fn node(config: &ClientConfig, id: &NodeId, found: &Found<'_>) -> Nod
     set("unique.hostname", config.name.clone());
     let address = network::address(config.advertise_ip);
     set("unique.network.ip-address", address.ip.clone());
+    set(floe_api::RPC_ADDRESS_ATTRIBUTE, config.rpc_addr.clone());
     set("nomad.bridge.hairpin_mode", config.network.hairpin.to_string());
     if found.no_bridge.is_none() {
         set(BRIDGE_ATTRIBUTE, "1".to_owned());

@@ -3,11 +3,13 @@
 use super::{
     Agent, Ctx,
     answer::{Failure, Reply},
+    proxy,
 };
 use crate::server::Server;
 use axum::http::StatusCode;
 use floe_api::types::{AgentHealth, AgentMember, AgentSelf, PartHealth, ServerMembers};
-use floe_consensus::Server as Peer;
+use floe_consensus::{Server as Peer, ServerId};
+use floe_control::autopilot::Health;
 use floe_model::StringMap;
 use std::collections::BTreeMap;
 
@@ -28,16 +30,35 @@ pub(super) fn regions(ctx: &Ctx) -> Result<Reply, Failure> {
     Reply::plain(&[ctx.server()?.config().region.as_str()])
 }
 
-pub(super) fn members(ctx: &Ctx) -> Result<Reply, Failure> {
+/// Only the leader knows who is alive; without one this server says what it knows of itself.
+pub(super) async fn members(ctx: &Ctx) -> Result<Reply, Failure> {
     let server = ctx.server()?;
     let status = server.consensus().status();
-    let members = status.peers.iter().map(|p| member(server, &p.server, ctx.agent.version)).collect();
+    let health = server.servers_health();
+    if health.is_none() && status.leader.is_some() && !ctx.passed_on {
+        return proxy::to_leader(ctx, "/v1/agent/members").await.map(Reply::Raw);
+    }
+    let members = status.peers.iter().map(|p| AgentMember {
+        status: liveness(&p.server, &status.id, health.as_ref()).to_owned(),
+        ..member(server, &p.server, ctx.agent.version)
+    });
+    let members = members.collect();
     Reply::plain(&ServerMembers {
         server_name: server.config().name.clone(),
         server_region: server.config().region.clone(),
         server_dc: server.config().datacenter.clone(),
         members,
     })
+}
+
+fn liveness(peer: &Peer, own: &ServerId, health: Option<&Health<String>>) -> &'static str {
+    let known = health.and_then(|h| h.servers.iter().find(|s| s.id == peer.id.as_str()));
+    match known {
+        Some(server) if server.healthy => "alive",
+        Some(_) => "failed",
+        None if peer.id == *own => "alive",
+        None => "none",
+    }
 }
 
 fn member(server: &Server, peer: &Peer, version: &str) -> AgentMember {
@@ -73,7 +94,7 @@ pub(super) fn health(agent: &Agent) -> AgentHealth {
         Some(_) => PartHealth { ok: true, message: "ok".to_owned() },
         None => PartHealth { ok: false, message: "No cluster leader".to_owned() },
     });
-    AgentHealth { client: agent.node.as_ref().map(|n| n.health()), server }
+    AgentHealth { client: agent.node.get().map(|n| n.health()), server }
 }
 
 pub(super) fn health_reply(ctx: &Ctx) -> Result<Reply, Failure> {
@@ -117,8 +138,8 @@ pub(super) async fn about(ctx: &Ctx) -> Result<Reply, Failure> {
             StringMap::from([entry("ready", counts.broker.ready.to_string()), entry("blocked", counts.blocked.to_string())]),
         );
     }
-    if let Some(node) = &ctx.agent.node {
-        let known_servers = ctx.agent.upstream.clone().unwrap_or_default();
+    if let Some(node) = ctx.agent.node.get() {
+        let known_servers = ctx.agent.servers.all().join(",");
         stats.insert(
             "client".to_owned(),
             StringMap::from([entry("node_id", node.node_id().to_string()), entry("known_servers", known_servers)]),

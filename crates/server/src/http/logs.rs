@@ -20,7 +20,7 @@ pub(super) async fn read(ctx: &Ctx, id: String) -> Result<Reply, Failure> {
     if let Some(server) = &ctx.agent.server {
         let view = server.view();
         let alloc = view.alloc(&id).ok_or_else(|| Failure::not_found("alloc"))?;
-        let here = ctx.agent.node.as_ref().is_some_and(|n| n.node_id() == alloc.node_id);
+        let here = ctx.agent.node.get().is_some_and(|n| n.node_id() == alloc.node_id);
         if !here {
             let node = view.node(&alloc.node_id).ok_or_else(|| Failure::not_found("node"))?;
             return proxy::to_node(node, ctx, &format!("/v1/client/fs/logs/{}", floe_api::client::escape(id.as_str())))
@@ -28,7 +28,7 @@ pub(super) async fn read(ctx: &Ctx, id: String) -> Result<Reply, Failure> {
                 .map(Reply::Raw);
         }
     }
-    let node = ctx.agent.node.as_ref().ok_or_else(|| Failure::text(StatusCode::NOT_FOUND, "this agent runs no tasks"))?;
+    let node = ctx.agent.node.get().ok_or_else(|| Failure::text(StatusCode::NOT_FOUND, "this agent runs no tasks"))?;
     let plain = ctx.query.flag("plain").map_err(Failure::bad)?;
     let pieces = match node.logs(request).await {
         Ok(pieces) => pieces,

@@ -43,7 +43,7 @@ pub(super) async fn read(ctx: &Ctx) -> Result<Reply, Failure> {
         samples.push(sample("floe_raft_term", "the present term", status.term));
         samples.push(sample("floe_raft_is_leader", "1 when this server leads", u8::from(status.leader.is_some_and(|l| l.id == status.id))));
     }
-    if let Some(node) = &ctx.agent.node {
+    if let Some(node) = ctx.agent.node.get() {
         samples.extend(node.samples());
     }
     let text = render(samples).map_err(|e| Failure::text(StatusCode::INTERNAL_SERVER_ERROR, format!("write metrics: {e}")))?;

@@ -14,6 +14,7 @@ mod jobs;
 mod logs;
 mod metrics;
 mod nodes;
+mod operator;
 mod page;
 mod proxy;
 mod services;
@@ -28,7 +29,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use floe_api::{Method, NodeApi, Query, Route, RouteError};
-use std::{sync::Arc, time::Duration};
+use floe_rpc::{Security, Servers};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use tower_http::compression::{
     CompressionLayer,
     predicate::{DefaultPredicate, NotForContentType, Predicate},
@@ -39,10 +44,12 @@ use tower_http::compression::{
 pub struct Agent {
     /// The server part, when it has one.
     pub server: Option<Server>,
-    /// The node part, when it has one.
-    pub node: Option<Arc<dyn NodeApi>>,
-    /// Where a server listens for RPC, for an agent that is none.
-    pub upstream: Option<String>,
+    /// The node part, once it has started.
+    pub node: Arc<OnceLock<Arc<dyn NodeApi>>>,
+    /// Where servers listen for RPC.
+    pub servers: Servers,
+    /// How agents speak with each other.
+    pub security: Security,
     /// What the agent says of itself: its configuration as JSON, secrets left out.
     pub config: Arc<serde_json::Value>,
     /// The version of this build.
@@ -137,7 +144,7 @@ fn plain_health(agent: &Agent, path: &str) -> Option<Response> {
 fn answers_alone(agent: &Agent, route: &Route) -> bool {
     match route {
         Route::AgentSelf | Route::AgentHealth | Route::Metrics => true,
-        Route::ClientLogs(_) => agent.node.is_some(),
+        Route::ClientLogs(_) => agent.node.get().is_some(),
         _ => false,
     }
 }
@@ -200,9 +207,14 @@ async fn run(ctx: &Ctx, route: Route) -> Result<Reply, Failure> {
         Route::StatusPeers => agent::peers(ctx),
         Route::Regions => agent::regions(ctx),
         Route::AgentSelf => agent::about(ctx).await,
-        Route::AgentMembers => agent::members(ctx),
+        Route::AgentMembers => agent::members(ctx).await,
         Route::AgentHealth => agent::health_reply(ctx),
         Route::Metrics => metrics::read(ctx).await,
+        Route::RaftConfiguration => operator::configuration(ctx),
+        Route::RaftRemovePeer => operator::remove(ctx).await,
+        Route::RaftTransfer => operator::transfer(ctx).await,
+        Route::AutopilotHealth => operator::health(ctx).await,
+        Route::JoinToken => operator::join_token(ctx).await,
     }
 }
 

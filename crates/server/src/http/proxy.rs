@@ -1,23 +1,20 @@
-//! Passing requests on: to a server when this agent is none, and to the agent of another node for what only that node knows.
+//! Passing requests on: to a server when this agent is none, and to the agent of another node for what only that node knows. Both go to
+//! the other's RPC port.
 
 use super::{Agent, Ctx, answer::Failure};
 use axum::{
-    body::Body,
+    body::{Body, Bytes},
     extract::Request,
-    http::{StatusCode, header},
+    http::{HeaderMap, Method, StatusCode, header},
     response::Response,
 };
 use floe_model::Node;
-use std::sync::LazyLock;
+use floe_rpc::{CallError, Channels, Security};
+use http_body_util::Full;
 use std::time::Duration;
 
-static HTTP: LazyLock<reqwest::Client> = LazyLock::new(|| {
-    reqwest::Client::builder()
-        .no_proxy()
-        .connect_timeout(Duration::from_secs(5))
-        .build()
-        .expect("invariant: a client without TLS or proxies has nothing that can fail")
-});
+/// How long the other side may take to begin its answer: longer than the longest wait of a blocking query.
+const ANSWER: Duration = Duration::from_secs(6 * 60);
 
 /// Headers that speak of one connection and are not passed on.
 const HOP_BY_HOP: &[header::HeaderName] =
@@ -26,49 +23,92 @@ const HOP_BY_HOP: &[header::HeaderName] =
 /// Marks a request to the agent of a node: it is answered there or nowhere.
 pub(super) const PASSED_ON: &str = "x-floe-passed-on";
 
-fn upstream(agent: &Agent) -> Result<&String, Failure> {
-    agent.upstream.as_ref().ok_or_else(|| Failure::text(StatusCode::BAD_GATEWAY, "this agent knows no server"))
+/// A request that goes to another agent.
+struct Forward {
+    method: Method,
+    path_and_query: String,
+    headers: HeaderMap,
+    body: Bytes,
 }
 
 /// Passes a request on to a server.
 pub(super) async fn to_server(agent: &Agent, request: Request, max_body: usize) -> Result<Response, Failure> {
-    let server = upstream(agent)?;
     let (parts, body) = request.into_parts();
-    let target = format!("http://{server}{}", parts.uri.path_and_query().map_or("/", |p| p.as_str()));
+    let path_and_query = parts.uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();
     let body = super::read_body(body, max_body).await?;
-    let mut out = HTTP.request(parts.method, target).body(body);
-    for (name, value) in parts.headers.iter().filter(|(n, _)| !HOP_BY_HOP.contains(n)) {
-        out = out.header(name, value);
-    }
-    pass(out, &format!("server {server}")).await
+    let mut headers = parts.headers;
+    HOP_BY_HOP.iter().for_each(|name| drop(headers.remove(name)));
+    ask_servers(agent, &Forward { method: parts.method, path_and_query, headers, body }).await
 }
 
 /// Asks a server for `path`, with the query of the present request.
 pub(super) async fn ask_server(ctx: &Ctx, path: &str) -> Result<Response, Failure> {
-    let server = upstream(&ctx.agent)?;
-    pass(HTTP.get(format!("http://{server}{path}")).query(&query_of(ctx)), &format!("server {server}")).await
+    ask_servers(&ctx.agent, &get(ctx, path, HeaderMap::new())).await
 }
 
-fn query_of(ctx: &Ctx) -> Vec<(String, String)> {
-    ctx.query.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+/// Asks the leader for `path`, for what only it knows.
+pub(super) async fn to_leader(ctx: &Ctx, path: &str) -> Result<Response, Failure> {
+    let leader = ctx.server()?.consensus().status().leader.map(|l| l.address.rpc);
+    let Some(address) = leader.filter(|_| !ctx.passed_on) else {
+        return Err(Failure::text(StatusCode::INTERNAL_SERVER_ERROR, "No cluster leader"));
+    };
+    let answer = send(ctx.agent.servers.channels(), &address, &get(ctx, path, passed_on())).await;
+    answer.map_err(|e| Failure::text(StatusCode::BAD_GATEWAY, format!("cannot reach the leader at {address}: {e}")))
+}
+
+fn passed_on() -> HeaderMap {
+    HeaderMap::from_iter([(header::HeaderName::from_static(PASSED_ON), header::HeaderValue::from_static("true"))])
 }
 
 /// Asks the agent of another node, with the query of the present request.
 pub(super) async fn to_node(node: &Node, ctx: &Ctx, path: &str) -> Result<Response, Failure> {
-    if node.http_addr.is_empty() {
-        return Err(Failure::text(StatusCode::BAD_GATEWAY, format!("node {} has no HTTP address", node.name)));
-    }
-    let request = HTTP.get(format!("http://{}{path}", node.http_addr)).query(&query_of(ctx)).header(PASSED_ON, "true");
-    pass(request, &format!("node {} at {}", node.name, node.http_addr)).await
+    let Some(address) = node.attributes.get(floe_api::RPC_ADDRESS_ATTRIBUTE).filter(|a| !a.is_empty()) else {
+        return Err(Failure::text(StatusCode::BAD_GATEWAY, format!("node {} does not say where its agent listens", node.name)));
+    };
+    let answer = send(&channels_to(node, &ctx.agent.security)?, address, &get(ctx, path, passed_on())).await;
+    answer.map_err(|e| Failure::text(StatusCode::BAD_GATEWAY, format!("cannot reach node {} at {address}: {e}", node.name)))
 }
 
-async fn pass(request: reqwest::RequestBuilder, whom: &str) -> Result<Response, Failure> {
-    let answer = request.send().await.map_err(|e| Failure::text(StatusCode::BAD_GATEWAY, format!("cannot reach {whom}: {e}")))?;
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = answer.status();
-    for (name, value) in answer.headers().iter().filter(|(n, _)| !HOP_BY_HOP.contains(n)) {
-        response.headers_mut().append(name, value.clone());
+/// A way to the agent of this node, and to no other. What is asked of nodes is asked rarely, so the connection is not kept.
+fn channels_to(node: &Node, security: &Security) -> Result<Channels, Failure> {
+    match security {
+        Security::Plain => Ok(Channels::new(Security::Plain)),
+        Security::Tls(credentials) => {
+            let unusable = |e| Failure::text(StatusCode::BAD_GATEWAY, format!("node {} joined without a certificate: {e}", node.name));
+            Ok(Channels::with_config(credentials.agent_config(node.id.as_str().parse().map_err(unusable)?)))
+        }
     }
-    *response.body_mut() = Body::from_stream(answer.bytes_stream());
-    Ok(response)
+}
+
+fn get(ctx: &Ctx, path: &str, headers: HeaderMap) -> Forward {
+    Forward { method: Method::GET, path_and_query: format!("{path}{}", ctx.query.to_uri()), headers, body: Bytes::new() }
+}
+
+/// Asks one server after the other, until one can be reached.
+async fn ask_servers(agent: &Agent, forward: &Forward) -> Result<Response, Failure> {
+    let mut last = "this agent knows no server".to_owned();
+    for server in agent.servers.all() {
+        match send(agent.servers.channels(), &server, forward).await {
+            Ok(response) => return Ok(response),
+            Err(error) => {
+                agent.servers.failed(&server);
+                last = format!("cannot reach server {server}: {error}");
+                if !error.is_certainly_unsent() {
+                    break;
+                }
+            }
+        }
+    }
+    Err(Failure::text(StatusCode::BAD_GATEWAY, last))
+}
+
+async fn send(channels: &Channels, address: &str, forward: &Forward) -> Result<Response, CallError> {
+    let mut request = Request::builder().method(forward.method.clone()).uri(channels.uri(address, &forward.path_and_query));
+    if let Some(headers) = request.headers_mut() {
+        headers.clone_from(&forward.headers);
+    }
+    let unusable = |e: axum::http::Error| CallError::Connect { address: address.to_owned(), source: std::io::Error::other(e) };
+    let mut response = channels.call(address, request.body(Full::new(forward.body.clone())).map_err(unusable)?, ANSWER).await?;
+    HOP_BY_HOP.iter().for_each(|name| drop(response.headers_mut().remove(name)));
+    Ok(response.map(Body::new))
 }

@@ -9,7 +9,7 @@ async fn the_typed_client_reads_what_the_server_writes() {
     let world = World::full().await;
     let listener = floe_server::listen("127.0.0.1:0".parse().unwrap(), "a test").await.unwrap();
     let client = ApiClient::new(&listener.address.to_string(), None, Some("token".to_owned())).unwrap();
-    let serving = floe_server::serve(listener, world.router.clone());
+    let serving = floe_server::serve(listener, world.router.clone(), floe_rpc::Acceptor::new(floe_rpc::Security::Plain));
 
     let jobs = client.jobs(Rows::filtered(Some("Status == running and ID != web"))).await.unwrap();
     assert_eq!(jobs.iter().map(|j| j.id.as_str()).collect::<Vec<_>>(), ["batch/one"]);

@@ -90,7 +90,7 @@ async fn head_is_get_without_the_body() {
     let world = World::full().await;
     let listener = floe_server::listen("127.0.0.1:0".parse().unwrap(), "a test").await.unwrap();
     let base = format!("http://{}", listener.address);
-    let serving = floe_server::serve(listener, world.router.clone());
+    let serving = floe_server::serve(listener, world.router.clone(), floe_rpc::Acceptor::new(floe_rpc::Security::Plain));
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     for (path, status) in [("/v1/job/web", 200), ("/v1/jobs", 200), ("/v1/job/nope", 404)] {
         let get = client.get(format!("{base}{path}")).send().await.unwrap();

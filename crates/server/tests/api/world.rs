@@ -13,6 +13,7 @@ use floe_api::{
 };
 use floe_consensus::{Config, Consensus, DataFolder, ServerAddress};
 use floe_model::{AllocClientStatus, Job, Node, NodeId, TaskState, alloc::AllocDeploymentStatus, alloc::TaskPhase, node::DriverInfo};
+use floe_rpc::{Channels, Security, Servers};
 use floe_server::{
     Server, ServerConfig,
     http::{self, Agent},
@@ -23,7 +24,10 @@ use floe_state::{
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream, stream::BoxStream};
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
@@ -42,11 +46,12 @@ impl World {
         let address = ServerAddress { name: "one".to_owned(), rpc: "127.0.0.1:4647".to_owned() };
         let consensus =
             Consensus::open(Config::single("one".to_owned().into(), DataFolder::open(folder.path()).unwrap(), address)).await.unwrap();
-        let server = Server::start(ServerConfig { workers: 1, ..ServerConfig::default() }, consensus);
+        let server = Server::start(ServerConfig { workers: 1, ..ServerConfig::default() }, consensus, None);
         let router = http::router(Agent {
             server: Some(server.clone()),
-            node: Some(Arc::new(FakeNode)),
-            upstream: None,
+            node: Arc::new(OnceLock::from(Arc::new(FakeNode) as Arc<dyn NodeApi>)),
+            servers: Servers::new(Channels::new(Security::Plain), Vec::new()),
+            security: Security::Plain,
             config: Arc::new(json!({"Region": "global"})),
             version: "1.2.3",
         });

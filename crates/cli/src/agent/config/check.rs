@@ -18,9 +18,6 @@ pub(super) fn server(server: &ServerBlock) -> anyhow::Result<()> {
 
 /// Refuses what the client part cannot do.
 pub(super) fn client(client: &ClientBlock) -> anyhow::Result<()> {
-    if client.servers.len() > 1 {
-        bail!("not supported yet: more than one address in client.servers");
-    }
     let ip = &client.advertise_ip;
     if !ip.is_empty() && ip.parse::<IpAddr>().is_err() {
         bail!("client.advertise_ip {ip:?} is not an IP address");

@@ -1,57 +1,45 @@
-//! The RPC port: what nodes ask. The API is served here too, so that an agent without a server part can pass requests on.
-//!
-//! Today the port speaks plain HTTP/2 and must therefore stay on loopback: the agent refuses any other address.
+//! What nodes ask: registration, heartbeats, reports, and the stream of what they should run.
 
-use crate::{
-    http::{self, Agent},
-    server::Server,
-};
+use super::{Failure, Members, decode, encode, unavailable};
+use crate::server::Server;
 use axum::{
-    Router,
+    Extension,
     body::{Body, Bytes},
     extract::State as Shared,
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
-    routing::post,
 };
 use floe_api::rpc::{self, Desired, Heartbeat, KEEPALIVE_MS, Lease, MAX_REPORTED, RegisterNode, Report, WatchDesired};
 use floe_model::{AllocId, Node, NodeId, NodeStatus};
+use floe_rpc::Caller;
 use floe_state::{Command, State};
 use futures::stream;
-use serde::{Serialize, de::DeserializeOwned};
 use std::{collections::BTreeMap, time::Duration};
 
-/// The RPC port as a service.
-pub fn router(server: Server, agent: Agent) -> Router {
-    let own = Router::new()
-        .route(rpc::REGISTER, post(register))
-        .route(rpc::HEARTBEAT, post(heartbeat))
-        .route(rpc::REPORT, post(report))
-        .route(rpc::DESIRED, post(desired))
-        .layer(axum::extract::DefaultBodyLimit::max(floe_api::MAX_RPC_FRAME_BYTES))
-        .with_state(server);
-    own.merge(http::router(agent))
-}
-
-type Failure = (StatusCode, String);
-
-fn decode<T: DeserializeOwned>(body: &Bytes) -> Result<T, Failure> {
-    rmp_serde::from_slice(body).map_err(|e| (StatusCode::BAD_REQUEST, format!("decode request: {e}")))
-}
-
-fn encode(value: &impl Serialize) -> Result<Vec<u8>, Failure> {
-    rmp_serde::to_vec_named(value).map_err(|e| (StatusCode::INTERNAL_SERVER_ERROR, format!("encode answer: {e}")))
-}
-
-fn unavailable(error: impl std::fmt::Display) -> Failure {
-    (StatusCode::SERVICE_UNAVAILABLE, error.to_string())
-}
-
-async fn register(Shared(server): Shared<Server>, body: Bytes) -> Result<Response, Failure> {
+pub(super) async fn register(
+    Shared(members): Shared<Members>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Failure> {
     let node = check(decode::<RegisterNode>(&body)?.node)?;
+    speaks_for(&caller, &node.id)?;
+    if !members.server.leads() {
+        return members.to_leader(rpc::REGISTER, &headers, body).await;
+    }
     let id = node.id.clone();
-    server.propose(Command::RegisterNode { node: Box::new(node) }).await.map_err(unavailable)?;
-    lease(&server, id, false).await
+    members.server.propose(Command::RegisterNode { node: Box::new(node) }).await.map_err(unavailable)?;
+    lease(&members.server, id, false).await
+}
+
+/// A node speaks for itself only; a server passes on what nodes say.
+fn speaks_for(caller: &Caller, node: &NodeId) -> Result<(), Failure> {
+    match caller {
+        Caller::Member(peer) if peer.role == floe_pki::Role::Client && peer.id.to_string() != node.as_str() => {
+            Err((StatusCode::FORBIDDEN, format!("node {} cannot speak for node {node}", peer.id)))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What a node says of itself must make sense before it gets into the state.
@@ -66,36 +54,58 @@ fn check(mut node: Node) -> Result<Node, Failure> {
     Ok(node)
 }
 
-async fn heartbeat(Shared(server): Shared<Server>, body: Bytes) -> Result<Response, Failure> {
+pub(super) async fn heartbeat(
+    Shared(members): Shared<Members>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Failure> {
     let id = decode::<Heartbeat>(&body)?.node_id;
+    speaks_for(&caller, &id)?;
+    let server = &members.server;
+    if !server.leads() {
+        return members.to_leader(rpc::HEARTBEAT, &headers, body).await;
+    }
     // A node that counts as down must register again, so that what it can do now is known and its jobs are looked at.
     let known = server.view().node(&id).is_some_and(|n| n.status != NodeStatus::Down);
-    lease(&server, id, !known).await
+    lease(server, id, !known).await
 }
 
 async fn lease(server: &Server, id: NodeId, unknown: bool) -> Result<Response, Failure> {
     let ttl_ms = if unknown { 0 } else { server.leader().heard(id).await.ok_or_else(|| unavailable("this server does not lead"))? };
-    Ok(encode(&Lease { ttl_ms, unknown })?.into_response())
+    Ok(encode(&Lease { ttl_ms, unknown, servers: server.rpc_addresses() })?.into_response())
 }
 
-async fn report(Shared(server): Shared<Server>, body: Bytes) -> Result<Response, Failure> {
+pub(super) async fn report(
+    Shared(members): Shared<Members>,
+    Extension(caller): Extension<Caller>,
+    body: Bytes,
+) -> Result<Response, Failure> {
     let report: Report = decode(&body)?;
+    speaks_for(&caller, &report.node_id)?;
     if report.allocs.len() > MAX_REPORTED {
         return Err((
             StatusCode::BAD_REQUEST,
             format!("report of {} allocations is longer than the limit of {MAX_REPORTED}", report.allocs.len()),
         ));
     }
-    server.reports().write(report).await.map_err(unavailable)?;
+    members.server.reports().write(report).await.map_err(unavailable)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn desired(Shared(server): Shared<Server>, body: Bytes) -> Result<Response, Failure> {
+pub(super) async fn desired(
+    Shared(members): Shared<Members>,
+    Extension(caller): Extension<Caller>,
+    body: Bytes,
+) -> Result<Response, Failure> {
     let watch: WatchDesired = decode(&body)?;
+    speaks_for(&caller, &watch.node_id)?;
+    let server = members.server;
     if server.view().node(&watch.node_id).is_none() {
         return Err((StatusCode::NOT_FOUND, format!("node {:?} is not registered", watch.node_id)));
     }
-    let watcher = Watcher { changes: server.consensus().watch(), server, node: watch.node_id, known: watch.known, first: true };
+    let changes = server.consensus().watch();
+    let watcher = Watcher { changes, server, node: watch.node_id, known: watch.known, not_before: watch.index, first: true };
     let frames = stream::try_unfold(watcher, |mut w| async move { Ok::<_, std::io::Error>(w.next().await?.map(|frame| (frame, w))) });
     Ok(Body::from_stream(frames).into_response())
 }
@@ -106,6 +116,8 @@ struct Watcher {
     changes: tokio::sync::watch::Receiver<State>,
     node: NodeId,
     known: BTreeMap<AllocId, u64>,
+    /// What another server told the node already.
+    not_before: u64,
     first: bool,
 }
 
@@ -132,6 +144,9 @@ impl Watcher {
 
     /// What the node does not know yet; `None` when it knows everything.
     fn news(&self, state: &State) -> Option<Desired> {
+        if state.index() < self.not_before {
+            return None;
+        }
         let mut desired = Desired { index: state.index(), ..Desired::default() };
         for alloc in state.allocs_of_node(&self.node) {
             desired.allocs.insert(alloc.id.clone(), alloc.alloc_modify_index);

@@ -1,0 +1,52 @@
+//! `floe server ...`.
+
+use crate::{
+    args::ServerTokenArgs,
+    output::{self, columns},
+};
+use anyhow::Context;
+use floe_api::{
+    ApiClient,
+    types::{JoinTokenRequest, JoinTokenResponse, RaftConfiguration, ServerMembers},
+};
+use floe_model::Nanos;
+use std::process::ExitCode;
+
+pub(super) async fn members(client: &ApiClient, json: bool) -> anyhow::Result<ExitCode> {
+    let members: ServerMembers = client.get("/v1/agent/members", &[]).await?.value;
+    if json {
+        output::json(&members.members)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let raft: RaftConfiguration = client.get("/v1/operator/raft/configuration", &[]).await?.value;
+    let head = ["Name", "Address", "Port", "Status", "Leader", "Build", "Datacenter", "Region"];
+    let mut rows = vec![head.map(output::bold).to_vec()];
+    for member in &members.members {
+        let tag = |name: &str| member.tags.get(name).cloned().unwrap_or_default();
+        let leads = raft.servers.iter().any(|s| s.leader && s.id == tag("id"));
+        let (name, address, port) = (member.name.clone(), member.addr.clone(), member.port.to_string());
+        rows.push(vec![name, address, port, output::status(&member.status), leads.to_string(), tag("build"), tag("dc"), tag("region")]);
+    }
+    output::line(columns(&rows));
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn token(client: &ApiClient, args: &ServerTokenArgs) -> anyhow::Result<ExitCode> {
+    let ttl = Nanos::parse(&args.ttl).with_context(|| format!("-ttl {:?}", args.ttl))?;
+    let role = if args.server { "server" } else { "client" };
+    let request = JoinTokenRequest { role: role.to_owned(), ttl };
+    let token: JoinTokenResponse = client.put("/v1/operator/join-token", &[], &request).await?.value;
+    if args.json {
+        output::json(&token)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    // The token alone on standard output, so that it can be written to a file.
+    output::line(&token.token);
+    let setting = if args.server { "server.retry_join" } else { "client.servers" };
+    output::note(&format!(
+        "lets one {role} join within {}; give it there as join_token_file, and name a server ({}) in {setting}",
+        args.ttl,
+        token.servers.join(", ")
+    ));
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,142 @@
+//! The way to the other servers: calls of the consensus over the RPC port.
+
+use axum::body::Bytes;
+use floe_api::rpc::{self, HereIsServer, Servers};
+use floe_consensus::{Consensus, Delivery, Rpc, Server, ServerAddress, ServerId, Transport, TransportError, config::CALL_BYTES};
+use floe_rpc::{CallError, Channels, read_body};
+use futures::future::BoxFuture;
+use http_body_util::Full;
+use hyper::{Request, Response, StatusCode, body::Incoming};
+use std::{sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// The way to the other servers. Clones share connections.
+#[derive(Clone)]
+pub struct Peers {
+    channels: Channels,
+    own: Arc<str>,
+}
+
+impl Peers {
+    /// Calls go by `channels`, and say that this server listens at `own`.
+    pub fn new(channels: Channels, own: &str) -> Self {
+        Self { channels, own: own.into() }
+    }
+
+    /// Where this server listens for RPC.
+    pub fn own_address(&self) -> &str {
+        &self.own
+    }
+
+    /// Sends a message to a server and waits for the head of its answer.
+    pub(crate) async fn post(
+        &self,
+        to: &Server,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+        deadline: Duration,
+    ) -> Result<Response<Incoming>, CallError> {
+        let address = &to.address.rpc;
+        let mut request = Request::post(self.channels.uri(address, path)).header(rpc::TARGET_HEADER, to.id.as_str());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let unusable = |e: hyper::http::Error| CallError::Connect { address: address.clone(), source: std::io::Error::other(e) };
+        self.channels.call(address, request.body(Full::new(body)).map_err(unusable)?, deadline).await
+    }
+
+    async fn exchange(&self, to: Server, rpc: Rpc, body: Vec<u8>, deadline: Duration) -> Result<Vec<u8>, TransportError> {
+        let fail = |reason: String, delivery| TransportError { target: to.id.clone(), reason, delivery };
+        let unsent = |e: CallError| {
+            let delivery = if e.is_certainly_unsent() { Delivery::Refused } else { Delivery::Unknown };
+            fail(e.to_string(), delivery)
+        };
+        let path = format!("{}{}", rpc::RAFT, rpc.name());
+        let response = self.post(&to, &path, &[], body.into(), deadline).await.map_err(unsent)?;
+        let status = response.status();
+        let answer = read_body(response.into_body(), CALL_BYTES, deadline).await;
+        let answer = answer.map_err(|e| fail(format!("read the answer of {}: {e}", to.address.rpc), Delivery::Unknown))?;
+        if status.is_success() {
+            return Ok(answer.to_vec());
+        }
+        let delivery = if status == StatusCode::MISDIRECTED_REQUEST { Delivery::Refused } else { Delivery::Unknown };
+        Err(fail(format!("{} refused: {}", to.address.rpc, String::from_utf8_lossy(&answer)), delivery))
+    }
+}
+
+impl Transport for Peers {
+    fn call<'a>(
+        &'a self,
+        target: &'a ServerId,
+        address: &'a ServerAddress,
+        rpc: Rpc,
+        body: Vec<u8>,
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<Vec<u8>, TransportError>> {
+        Box::pin(self.exchange(Server { id: target.clone(), address: address.clone() }, rpc, body, deadline))
+    }
+}
+
+/// How often the other servers are told where this one is, until it is a member there.
+const TELL_SOON: Duration = Duration::from_millis(500);
+/// How often they are told afterwards: a server whose address changed is found again within as much.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
+/// How long one of them may take to answer. A new member may have to wait for a leader.
+const TELL_DEADLINE: Duration = Duration::from_secs(10);
+/// The most bytes of an answer.
+const MAX_ANSWER_BYTES: usize = 64 << 10;
+
+/// The announcer task: tells the other servers where this one is, and hears where they are. Until this server is a member all are asked to make
+/// it one. `configured` are the addresses of the configuration: when every server has moved, only those are right.
+pub async fn announce(consensus: Consensus, peers: Peers, name: String, configured: Vec<String>, stop: CancellationToken) {
+    let mut was_removed = false;
+    let here = HereIsServer { name, rpc: peers.own_address().to_owned() };
+    loop {
+        let mut targets = configured.clone();
+        targets.extend(consensus.members().into_iter().map(|m| m.address.rpc));
+        targets.sort();
+        targets.dedup();
+        let told = futures::future::join_all(targets.iter().filter(|t| **t != here.rpc).map(|t| tell(&consensus, &peers, t, &here)));
+        let Some(told) = stop.run_until_cancelled(told).await else { return };
+        let own = consensus.id();
+        let is_known = consensus.members().iter().any(|m| m.id == *own && m.address.rpc == here.rpc);
+        if consensus.status().is_removed && !was_removed {
+            tracing::warn!(
+                "this server was removed from the cluster; to come back it joins as a new one: remove its data folder, and start it with a token"
+            );
+        }
+        was_removed = consensus.status().is_removed;
+        let pause = if was_removed || (is_known && (told.is_empty() || told.contains(&true))) { TELL_AGAIN } else { TELL_SOON };
+        if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// Tells one server; true when it knows this one as a member.
+async fn tell(consensus: &Consensus, peers: &Peers, target: &str, here: &HereIsServer) -> bool {
+    match exchange_addresses(peers, target, here).await {
+        Ok(answer) => {
+            let address = ServerAddress { name: answer.own.name, rpc: answer.own.rpc };
+            consensus.learn_address(ServerId::from(answer.id), address);
+            answer.is_member
+        }
+        Err(why) => {
+            tracing::debug!(server = target, why, "a server was not told where this one is");
+            false
+        }
+    }
+}
+
+async fn exchange_addresses(peers: &Peers, target: &str, here: &HereIsServer) -> Result<Servers, String> {
+    let body = rmp_serde::to_vec_named(here).map_err(|e| e.to_string())?;
+    let request = Request::post(peers.channels.uri(target, rpc::SERVER)).body(Full::new(Bytes::from(body))).map_err(|e| e.to_string())?;
+    let response = peers.channels.call(target, request, TELL_DEADLINE).await.map_err(|e| e.to_string())?;
+    let status = response.status();
+    let body = read_body(response.into_body(), MAX_ANSWER_BYTES, TELL_DEADLINE).await.map_err(|e| e.to_string())?;
+    if !status.is_success() {
+        return Err(String::from_utf8_lossy(&body).into_owned());
+    }
+    rmp_serde::from_slice(&body).map_err(|e| e.to_string())
+}

@@ -1,0 +1,95 @@
+//! The door: a machine with a token gets a certificate; a member gets its next one in time.
+
+use super::{Failure, Members, decode, encode};
+use crate::server::ServerError;
+use axum::{
+    Extension,
+    body::Bytes,
+    extract::State as Shared,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use floe_api::rpc::{Join, Joined, Renew, Renewed};
+use floe_model::{Nanos, Timestamp};
+use floe_pki::{AgentId, Authority, Credentials, JoinToken, Role, TokenHash};
+use floe_rpc::Caller;
+use floe_state::{Command, tokens::JoinRole};
+use std::sync::Arc;
+
+/// How long a certificate counts. Members renew theirs after two thirds of it.
+pub const CERTIFICATE_LIFETIME: Nanos = Nanos::from_mins(30 * 24 * 60);
+
+/// Lets machines into the cluster: this server has the authority's key.
+#[derive(Clone)]
+pub struct Doorkeeper {
+    authority: Arc<Authority>,
+    credentials: Credentials,
+}
+
+impl Doorkeeper {
+    /// A doorkeeper with the cluster's authority.
+    pub fn new(authority: Arc<Authority>, credentials: Credentials) -> Self {
+        Self { authority, credentials }
+    }
+
+    /// A new token, and what the cluster is to know it by.
+    pub(crate) fn draw_token(&self) -> (JoinToken, String) {
+        let token = JoinToken::draw(self.authority.fingerprint());
+        let hash = hex(token.hash());
+        (token, hash)
+    }
+
+    fn authorities(&self) -> Vec<Vec<u8>> {
+        self.credentials.trust().certificates().iter().map(|c| c.to_vec()).collect()
+    }
+
+    fn issue(&self, request: &[u8], role: Role, now: Timestamp) -> Result<(Vec<u8>, AgentId), Failure> {
+        let request = floe_pki::Request::verify(request).map_err(|e| (StatusCode::BAD_REQUEST, e.to_string()))?;
+        let issued = self.authority.issue(&request, role, now, CERTIFICATE_LIFETIME);
+        let certificate = issued.map_err(|e| (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?;
+        Ok((certificate.to_vec(), request.id()))
+    }
+}
+
+fn hex(hash: TokenHash) -> String {
+    hash.0.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+const IN_THE_CLEAR: &str = "this cluster speaks in the clear (tls is off): nobody needs a certificate";
+
+fn door(members: &Members) -> Result<&Doorkeeper, Failure> {
+    members.server.door().ok_or_else(|| (StatusCode::NOT_IMPLEMENTED, IN_THE_CLEAR.to_owned()))
+}
+
+/// A machine joins. The token is used up before the certificate leaves, so that it serves only one machine.
+pub(super) async fn join(Shared(members): Shared<Members>, body: Bytes) -> Result<Response, Failure> {
+    let door = door(&members)?;
+    let join: Join = decode(&body)?;
+    let token: JoinToken = join.token.parse().map_err(|e: floe_pki::TokenError| (StatusCode::BAD_REQUEST, e.to_string()))?;
+    let (role, as_role) = if join.server { (Role::Server, JoinRole::Server) } else { (Role::Client, JoinRole::Client) };
+    let (certificate, id) = door.issue(&join.request, role, crate::leader::now())?;
+    let used = Command::UseJoinToken { hash: hex(token.hash()), role: as_role, id: id.to_string() };
+    members.server.propose(used).await.map_err(|error| match error {
+        ServerError::Refused(why) => (StatusCode::FORBIDDEN, why.to_string()),
+        ServerError::Propose(e) => (StatusCode::SERVICE_UNAVAILABLE, e.to_string()),
+    })?;
+    tracing::info!(%id, role = %as_role, "a machine joined the cluster");
+    let authority_key = if join.server { door.authority.key().to_vec() } else { Vec::new() };
+    let joined = Joined { certificate, authorities: door.authorities(), authority_key, servers: members.server.rpc_addresses() };
+    Ok(encode(&joined)?.into_response())
+}
+
+/// A member's next certificate, for the same key and the same role.
+pub(super) async fn renew(
+    Shared(members): Shared<Members>,
+    Extension(caller): Extension<Caller>,
+    body: Bytes,
+) -> Result<Response, Failure> {
+    let door = door(&members)?;
+    let Caller::Member(peer) = caller else { return Err((StatusCode::FORBIDDEN, IN_THE_CLEAR.to_owned())) };
+    let (certificate, id) = door.issue(&decode::<Renew>(&body)?.request, peer.role, crate::leader::now())?;
+    if id != peer.id {
+        return Err((StatusCode::FORBIDDEN, format!("{} cannot get a certificate for {id}", peer.id)));
+    }
+    Ok(encode(&Renewed { certificate, authorities: door.authorities() })?.into_response())
+}

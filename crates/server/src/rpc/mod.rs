@@ -1,0 +1,140 @@
+//! The RPC port: what nodes and other servers ask. The API is served here too, so that an agent without a server part can pass requests on.
+//!
+//! Who calls is known from its certificate ([`Caller`]). A stranger can only ask to join; what is for servers is refused to clients; a node
+//! speaks for itself only.
+
+mod join;
+mod nodes;
+mod raft;
+
+use crate::{
+    http::{self, Agent},
+    peers::Peers,
+    server::Server,
+};
+use axum::{
+    Extension, Router,
+    body::{Body, Bytes},
+    extract::{DefaultBodyLimit, Request, State},
+    http::{HeaderMap, StatusCode},
+    middleware::{Next, from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use floe_api::rpc;
+use floe_consensus::config::CALL_BYTES;
+use floe_rpc::Caller;
+use floe_state::command::Refusal;
+pub use join::{CERTIFICATE_LIFETIME, Doorkeeper};
+use serde::{Serialize, de::DeserializeOwned};
+use std::time::Duration;
+
+/// How long the leader may take for what is passed on to it.
+const FORWARD_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What the endpoints share.
+#[derive(Clone)]
+pub(crate) struct Members {
+    pub(crate) server: Server,
+    pub(crate) peers: Peers,
+}
+
+/// The RPC port as a service.
+pub fn router(server: Server, peers: Peers, agent: Agent) -> Router {
+    let members = Members { server, peers };
+    let of_servers = Router::new()
+        .route(rpc::SERVER, post(raft::here_is_server))
+        .route(&format!("{}{{kind}}", rpc::RAFT), post(raft::call).layer(DefaultBodyLimit::max(CALL_BYTES)))
+        .layer(from_fn(servers_only));
+    let of_members = Router::new()
+        .route(rpc::REGISTER, post(nodes::register))
+        .route(rpc::HEARTBEAT, post(nodes::heartbeat))
+        .route(rpc::REPORT, post(nodes::report))
+        .route(rpc::DESIRED, post(nodes::desired))
+        .route(rpc::RENEW, post(join::renew))
+        .merge(of_servers)
+        .fallback_service(http::router(agent))
+        .layer(from_fn(clients_do_not_operate))
+        .layer(from_fn_with_state(members.clone(), no_removed_ones))
+        .layer(from_fn(members_only));
+    Router::new()
+        .route(rpc::JOIN, post(join::join))
+        .fallback_service(of_members.with_state(members.clone()))
+        .layer(DefaultBodyLimit::max(floe_api::MAX_RPC_FRAME_BYTES))
+        .with_state(members)
+}
+
+/// The RPC port of an agent without the server part: what servers ask of its node.
+pub fn node_router(agent: Agent) -> Router {
+    http::router(agent).layer(from_fn(members_only))
+}
+
+async fn members_only(Extension(caller): Extension<Caller>, request: Request, next: Next) -> Response {
+    match caller {
+        Caller::Trusted | Caller::Member(_) => next.run(request).await,
+        Caller::Stranger => {
+            (StatusCode::UNAUTHORIZED, "this port is for members of the cluster: join it first, with a token (floe server token)")
+                .into_response()
+        }
+    }
+}
+
+/// Who was removed for good has a certificate all the same, for a while. Calls of the consensus are answered by the consensus, which tells a server
+/// that it was removed.
+async fn no_removed_ones(State(members): State<Members>, Extension(caller): Extension<Caller>, request: Request, next: Next) -> Response {
+    let Caller::Member(peer) = caller else { return next.run(request).await };
+    let id = peer.id.to_string();
+    let is_member = || members.server.consensus().members().iter().any(|m| m.id.as_str() == id);
+    let is_consensus = request.uri().path().starts_with(rpc::RAFT);
+    if !is_consensus && members.server.view().is_agent_refused(&id) && !is_member() {
+        return (StatusCode::FORBIDDEN, Refusal::AgentRefused(id).to_string()).into_response();
+    }
+    next.run(request).await
+}
+
+/// A client passes on what is asked of it; a machine that runs other people's tasks is not where a cluster is operated from.
+async fn clients_do_not_operate(Extension(caller): Extension<Caller>, request: Request, next: Next) -> Response {
+    match caller {
+        Caller::Member(peer) if peer.role == floe_pki::Role::Client && request.uri().path().starts_with("/v1/operator/") => {
+            (StatusCode::FORBIDDEN, "the cluster is operated from its servers: ask the agent of one of them").into_response()
+        }
+        _ => next.run(request).await,
+    }
+}
+
+async fn servers_only(Extension(caller): Extension<Caller>, request: Request, next: Next) -> Response {
+    match caller {
+        Caller::Member(peer) if peer.role == floe_pki::Role::Client => {
+            (StatusCode::FORBIDDEN, format!("{} is a client, and only servers may ask this", peer.id)).into_response()
+        }
+        _ => next.run(request).await,
+    }
+}
+
+type Failure = (StatusCode, String);
+
+fn decode<T: DeserializeOwned>(body: &Bytes) -> Result<T, Failure> {
+    rmp_serde::from_slice(body).map_err(|e| (StatusCode::BAD_REQUEST, format!("decode request: {e}")))
+}
+
+fn encode(value: &impl Serialize) -> Result<Vec<u8>, Failure> {
+    rmp_serde::to_vec_named(value).map_err(|e| (StatusCode::INTERNAL_SERVER_ERROR, format!("encode answer: {e}")))
+}
+
+fn unavailable(error: impl std::fmt::Display) -> Failure {
+    (StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+}
+
+impl Members {
+    /// Passes what only the leader can answer on to it, once.
+    async fn to_leader(&self, path: &str, headers: &HeaderMap, body: Bytes) -> Result<Response, Failure> {
+        if headers.contains_key(rpc::FORWARDED_HEADER) {
+            return Err(unavailable("this server does not lead (any more)"));
+        }
+        let leader = self.server.consensus().leadership().borrow().leader.clone();
+        let leader = leader.ok_or_else(|| unavailable("no server leads at present"))?;
+        let headers = [(rpc::FORWARDED_HEADER, "true")];
+        let response = self.peers.post(&leader, path, &headers, body, FORWARD_DEADLINE).await.map_err(unavailable)?;
+        Ok(response.map(Body::new))
+    }
+}

@@ -1,0 +1,53 @@
+//! What servers ask of each other.
+
+use super::{Failure, Members, decode, encode, unavailable};
+use axum::{
+    Extension,
+    body::Bytes,
+    extract::{Path, State as Shared},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+};
+use floe_api::rpc::{self, HereIsServer, Servers};
+use floe_consensus::{Rpc, ServerAddress, ServerId};
+use floe_rpc::Caller;
+
+/// A call of the consensus.
+pub(super) async fn call(
+    Shared(members): Shared<Members>,
+    Path(kind): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Failure> {
+    let header = |name| headers.get(name).and_then(|v| v.to_str().ok());
+    let known = Rpc::ALL.into_iter().find(|rpc| rpc.name() == kind);
+    let rpc = known.ok_or_else(|| (StatusCode::NOT_FOUND, format!("no such call: {kind}; the caller is of a newer version")))?;
+    let target = header(rpc::TARGET_HEADER).ok_or_else(|| (StatusCode::BAD_REQUEST, format!("{} is missing", rpc::TARGET_HEADER)))?;
+    let answer = members.server.consensus().handle(&ServerId::from(target.to_owned()), rpc, &body).await;
+    // Whatever the reason: nothing was done, and the caller counts on that with this status.
+    answer.map(IntoResponse::into_response).map_err(|error| (StatusCode::MISDIRECTED_REQUEST, error.to_string()))
+}
+
+/// A server says where it is. One that is no member becomes a learner; autopilot makes it a voter when it has caught up.
+pub(super) async fn here_is_server(
+    Shared(members): Shared<Members>,
+    Extension(caller): Extension<Caller>,
+    body: Bytes,
+) -> Result<Response, Failure> {
+    let Caller::Member(peer) = caller else {
+        return Err((StatusCode::FORBIDDEN, "servers are known by their certificates, and this port speaks in the clear".to_owned()));
+    };
+    let here: HereIsServer = decode(&body)?;
+    let id = ServerId::from(peer.id.to_string());
+    let address = ServerAddress { name: here.name, rpc: here.rpc };
+    let consensus = members.server.consensus();
+    consensus.learn_address(id.clone(), address.clone());
+    let known = consensus.members();
+    let is_member = known.iter().any(|m| m.id == id && m.address == address);
+    if !is_member && !known.is_empty() {
+        consensus.add_learner(id, address).await.map_err(unavailable)?;
+    }
+    let name = members.server.config().name.clone();
+    let own = HereIsServer { name, rpc: members.peers.own_address().to_owned() };
+    Ok(encode(&Servers { id: consensus.id().to_string(), own, is_member })?.into_response())
+}
