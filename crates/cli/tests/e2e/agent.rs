@@ -38,6 +38,8 @@ pub(crate) struct Agent {
     http: SocketAddr,
     bridge: String,
     server: bool,
+    /// The port of its RPC.
+    rpc: Mutex<u16>,
     tag: String,
     tmp: PathBuf,
     child: Mutex<Option<Child>>,
@@ -83,12 +85,29 @@ impl AgentBuilder<'_> {
         self.set(|c| c["client"]["enabled"] = json!(false))
     }
 
-    /// Only a client, of `server`.
+    /// Only a client, of `server`, which runs and lets it in.
     pub(crate) fn client_of(self, server: &Agent) -> Self {
+        let token = self.token(server, "client");
         self.set(|c| {
+            c["join_token_file"] = json!(token);
             c["server"]["enabled"] = json!(false);
-            c["client"]["servers"] = json!([format!("127.0.0.1:{}", server.http.port() + 1)]);
+            c["client"]["servers"] = json!([server.rpc()]);
         })
+    }
+
+    /// Only a server, of the cluster of `server`, which runs and lets it in.
+    pub(crate) fn joins(self, server: &Agent) -> Self {
+        let token = self.token(server, "server");
+        self.server_only().set(|c| {
+            c["join_token_file"] = json!(token);
+            c["server"]["retry_join"] = json!([server.rpc()]);
+        })
+    }
+
+    /// A file with a token that `server` made.
+    fn token(&self, server: &Agent, role: &str) -> PathBuf {
+        let answer = server.api().put("/v1/operator/join-token", &json!({ "Role": role }));
+        self.world.file(&format!("{}.token", self.name), answer["Token"].as_str().unwrap())
     }
 
     /// Writes the configuration; nothing is started yet.
@@ -101,6 +120,7 @@ impl AgentBuilder<'_> {
             http: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), FIRST_PORT + 2 * self.number),
             bridge: self.config["client"]["bridge_network_name"].as_str().unwrap().to_owned(),
             server: self.config["server"]["enabled"] == true,
+            rpc: Mutex::new(FIRST_PORT + 2 * self.number + 1),
             tag: world.tag().to_owned(),
             tmp: world.tmp(),
             child: Mutex::new(None),
@@ -139,6 +159,17 @@ impl Agent {
     /// Where its HTTP API is.
     pub(crate) fn http(&self) -> SocketAddr {
         self.http
+    }
+    /// Where its RPC port is.
+    pub(crate) fn rpc(&self) -> String {
+        format!("127.0.0.1:{}", self.rpc.lock().unwrap())
+    }
+    /// Changes its configuration file, for its next start.
+    pub(crate) fn reconfigure(&self, change: impl FnOnce(&mut Value)) {
+        let mut config: Value = serde_json::from_slice(&fs::read(&self.config).unwrap()).unwrap();
+        change(&mut config);
+        *self.rpc.lock().unwrap() = config["ports"]["rpc"].as_u64().unwrap().try_into().unwrap();
+        fs::write(&self.config, config.to_string()).unwrap();
     }
     /// Everything that it has written to standard error, in all its lives.
     pub(crate) fn log(&self) -> String {
@@ -237,10 +268,14 @@ impl Agent {
 
     /// What the shim of a task wrote about its process.
     pub(crate) fn task_pid(&self, alloc: &str, task: &str) -> i32 {
-        let path = self.data.join(format!("client/shims/{alloc}.{task}/started.json"));
-        let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("read {}: {e}", path.display()));
-        let started: Value = serde_json::from_str(&text).unwrap();
-        started["task"]["pid"].as_i64().and_then(|p| i32::try_from(p).ok()).unwrap_or_else(|| panic!("no pid in {text}"))
+        self.try_task_pid(alloc, task).unwrap_or_else(|| panic!("task {task} of {alloc} has not started"))
+    }
+
+    /// As [`Agent::task_pid`], of a task that may not have started.
+    pub(crate) fn try_task_pid(&self, alloc: &str, task: &str) -> Option<i32> {
+        let text = fs::read_to_string(self.data.join(format!("client/shims/{alloc}.{task}/started.json"))).ok()?;
+        let started: Value = serde_json::from_str(&text).ok()?;
+        started["task"]["pid"].as_i64().and_then(|p| i32::try_from(p).ok())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Child>> {

@@ -123,7 +123,11 @@ fn a_bad_configuration_is_refused_before_anything_starts() {
         agent("a.hcl", "server { enabled = true }").fails(1, &["data_dir"]);
         agent("b.hcl", &format!("{data}server {{\n enabled = true\n colour = 1\n}}")).fails(1, &["unknown key", "colour"]);
         agent("c.hcl", &format!("{data}server {{ enabled = true }}\ntls {{ http = true }}")).fails(1, &["not supported yet", "tls"]);
-        agent("d.hcl", &format!("{data}bind_addr = \"0.0.0.0\"\nserver {{ enabled = true }}")).fails(1, &["loopback"]);
+        agent("d.hcl", &format!("{data}bind_addr = \"0.0.0.0\"\nserver {{ enabled = true }}")).fails(1, &["advertise.rpc"]);
+        let clear = "bind_addr = \"192.0.2.1\"\ntls {\n rpc = false\n}\nserver {\n enabled = true\n}";
+        agent("d2.hcl", &format!("{data}{clear}")).fails(1, &["without TLS", "127.0.0.1"]);
+        agent("d3.hcl", &format!("{data}server {{\n enabled = true\n retry_join = [\"192.0.2.9\"]\n}}"))
+            .fails(1, &["no token", "floe server token"]);
         agent("e.hcl", &format!("{data}client {{ enabled = true }}")).fails(1, &["servers"]);
         agent("f.hcl", &data).fails(1, &["nothing to do"]);
         agent("g.hcl", &format!("{data}server {{ enabled = \"perhaps\" }}")).fails(1, &["enabled"]);
