@@ -2,15 +2,27 @@
 # Start it with: floe agent -config examples/agent.hcl
 # A folder of .hcl and .json files works too: they are laid over each other in order of name. Flags win over files.
 
-# The agent's state: the server's log and snapshots, the client's allocations. Mode 0700, one agent at a time.
+# The agent's state: its identity (secret), the server's log and snapshots, the client's allocations. One agent at a time.
 data_dir = "/var/lib/floe"
 
 # name       = "the host's name"
 # region     = "global"
 # datacenter = "dc1"
-# bind_addr  = "127.0.0.1" # nothing but loopback before there is TLS
+# bind_addr  = "127.0.0.1" # where the RPC port listens; the HTTP API, which has no access control yet, stays on loopback
 # log_level  = "info"      # error, warn, info, debug, trace
 # log_json   = false
+
+# Lets this machine into a cluster at its first start: what floe server token printed. Not needed any more once the machine has an identity.
+# join_token_file = "/etc/floe/token"
+
+# tls {
+#   rpc = true # false: agents speak in the clear, which is refused anywhere but on loopback; with -dev the default is false
+# }
+
+# Where others reach this agent, when that is not where it listens: an address, with a port if that is another one, too.
+# advertise {
+#   rpc = "192.0.2.1"
+# }
 
 # ports {
 #   http = 4646
@@ -19,7 +31,13 @@ data_dir = "/var/lib/floe"
 
 server {
   enabled = true
-  # bootstrap_expect = 1
+  # bootstrap_expect = 1 # the first server makes the cluster, the others join
+
+  # Servers of the cluster, host or host:port: whom to join, and where to look when addresses have changed.
+  # retry_join = ["192.0.2.1", "192.0.2.2:4647"]
+  # server_join {
+  #   retry_join = [] # the same list; both are taken
+  # }
 
   # num_schedulers          = 2     # workers; the default is the number of cores
   # min_heartbeat_ttl       = "10s" # how often a node is heard of at least; more nodes stretch it
@@ -31,9 +49,19 @@ server {
   # deployment_gc_threshold = "1h"
 }
 
+# What looks after the servers.
+# autopilot {
+#   server_stabilization_time = "10s"   # how long a new server must be healthy before it votes
+#   last_contact_threshold    = "200ms" # a server that answered longer ago than this is not healthy
+#   max_trailing_logs         = 250     # one that lacks more entries than this is not healthy either
+#   cleanup_dead_servers      = true    # remove dead servers
+#   dead_server_timeout       = "24h"   # how long a server must be silent to be dead; a removed one has to join anew
+#   min_quorum                = 0       # removing dead servers leaves at least this many voters
+# }
+
 client {
   enabled = true
-  # servers    = ["127.0.0.1:4647"] # for an agent without the server part
+  # servers    = ["127.0.0.1:4647"] # some of the servers, host or host:port; for an agent without the server part
   # node_class = ""
   # node_pool  = "default"
   # raw_exec   = false # tasks without a container, with the agent's rights
