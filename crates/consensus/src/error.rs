@@ -88,6 +88,12 @@ pub enum ProposeError {
         /// Which servers do not answer, and what to do.
         advice: String,
     },
+    /// It was decided as the leader, and this server does not lead (any more). Nothing was done.
+    #[error("propose {command}: this server does not lead any more, and what it decided as the leader is void")]
+    NotLeading {
+        /// The command's kind.
+        command: &'static str,
+    },
     /// Too much waits. Nothing was done.
     #[error("propose {command}: {limit} proposals wait already and none was done within {after:?}; try again later")]
     Overloaded {

@@ -51,6 +51,23 @@ async fn the_first_command_is_the_version_whoever_leads() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_decided_as_the_leader_is_not_passed_on_to_the_next_one() {
+    let cluster = Cluster::with(&THREE, calm()).await;
+    let leader = cluster.leader().await;
+    // Nothing is taken before the cluster's version stands in the log.
+    cluster.get(&leader).propose(register("first")).await.unwrap();
+    cluster.get(&leader).propose_as_leader(register("by-the-leader")).await.unwrap();
+    for name in cluster.others(&leader) {
+        let refused = cluster.get(&name).propose_as_leader(register("by-another")).await.unwrap_err();
+        assert!(matches!(refused, ProposeError::NotLeading { .. }), "{refused:?}");
+    }
+    cluster.agree(&THREE).await;
+    let nodes: Vec<String> = cluster.get("a").view().nodes().map(|n| n.name.clone()).collect();
+    assert_eq!(nodes, ["by-the-leader", "first"]);
+    cluster.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_does_not_lead_passes_a_write_on_and_reads_it() {
     let cluster = Cluster::with(&THREE, calm()).await;
     let leader = cluster.leader().await;

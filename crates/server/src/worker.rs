@@ -47,7 +47,7 @@ async fn work(consensus: &Consensus, leader: &LeaderHandle, delivery: &Delivery,
         if !leader.is_outstanding(delivery).await {
             return Ok(End::Answered);
         }
-        let proposed = consensus.propose(Command::Plan(Box::new(decision.plan))).await?;
+        let proposed = consensus.propose_as_leader(Command::Plan(Box::new(decision.plan))).await?;
         match proposed.outcome {
             Outcome::Plan { rejected } if rejected.is_empty() => return Ok(End::Answered),
             Outcome::Plan { rejected } => {
@@ -64,7 +64,7 @@ async fn work(consensus: &Consensus, leader: &LeaderHandle, delivery: &Delivery,
     let Some(view) = view_at(consensus, based_on).await else { return Ok(End::TryAgain) };
     let Some(wanted) = decide(scheduler, view, eval.clone()).await else { return Ok(End::TryAgain) };
     let evals = floe_scheduler::give_up(eval, &wanted.plan, seed());
-    consensus.propose(Command::UpdateEvals { evals }).await?;
+    consensus.propose_as_leader(Command::UpdateEvals { evals }).await?;
     Ok(End::Answered)
 }
 

@@ -24,7 +24,10 @@ use std::{
     sync::PoisonError,
     time::Duration,
 };
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::{
+    sync::SemaphorePermit,
+    time::{Instant, timeout, timeout_at},
+};
 
 /// How many proposals of other servers are remembered, so that one that a network delivers twice is done once. A network that does so does it
 /// within moments.
@@ -98,10 +101,7 @@ impl Consensus {
     pub async fn propose_within(&self, command: Command, deadline: Duration) -> Result<Proposed, ProposeError> {
         let name = command.name();
         let search = self.search(deadline);
-        let turn = timeout(deadline, self.inner.in_flight.acquire()).await;
-        let overloaded = |_| ProposeError::Overloaded { command: name, limit: PROPOSALS_IN_FLIGHT, after: deadline };
-        let _turn = turn.map_err(overloaded)?.map_err(|_| ProposeError::Stopped { command: name, reason: StopReason::Closed })?;
-        self.check_size(&command)?;
+        let _turn = self.turn(&command, deadline).await?;
         loop {
             if let Some(reason) = self.stop().get() {
                 return Err(ProposeError::Stopped { command: name, reason });
@@ -118,6 +118,35 @@ impl Consensus {
                 Try::NotTaken => return Err(ProposeError::Unavailable { command: name, advice: self.advice() }),
             }
         }
+    }
+
+    /// Writes what this server decided as the leader. When it does not lead any more the decision is void: the present leader decides anew, from
+    /// what it knows, and must not be handed the old one.
+    ///
+    /// # Errors
+    /// [`ProposeError::NotLeading`] when this server does not lead; else as [`Consensus::propose`].
+    pub async fn propose_as_leader(&self, command: Command) -> Result<Proposed, ProposeError> {
+        let (name, deadline) = (command.name(), self.timings().deadline);
+        let end = Instant::now() + deadline;
+        let _turn = self.turn(&command, deadline).await?;
+        let tried = match self.leader() {
+            Leader::Own => self.write_here(command, end, deadline).await,
+            Leader::Other(_) | Leader::Unknown => Try::NotTaken,
+        };
+        match tried {
+            Try::Done(proposed) => Ok(proposed),
+            Try::Failed(error) => Err(error),
+            Try::NotTaken => Err(ProposeError::NotLeading { command: name }),
+        }
+    }
+
+    /// Waits for the turn of a command that can be taken.
+    async fn turn(&self, command: &Command, deadline: Duration) -> Result<SemaphorePermit<'_>, ProposeError> {
+        let name = command.name();
+        self.check_size(command)?;
+        let turn = timeout(deadline, self.inner.in_flight.acquire()).await;
+        let overloaded = |_| ProposeError::Overloaded { command: name, limit: PROPOSALS_IN_FLIGHT, after: deadline };
+        turn.map_err(overloaded)?.map_err(|_| ProposeError::Stopped { command: name, reason: StopReason::Closed })
     }
 
     fn check_size(&self, command: &Command) -> Result<(), ProposeError> {

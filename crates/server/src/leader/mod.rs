@@ -102,7 +102,7 @@ pub(crate) fn start(config: &ServerConfig, consensus: &Consensus, stop: &Cancell
 async fn propose_all(consensus: Consensus, mut commands: mpsc::Receiver<Command>, stop: CancellationToken) {
     while let Some(Some(command)) = stop.run_until_cancelled(commands.recv()).await {
         let name = command.name();
-        if let Err(error) = consensus.propose(command).await {
+        if let Err(error) = consensus.propose_as_leader(command).await {
             tracing::warn!(command = name, %error, "the leader's command was not written");
         }
     }
