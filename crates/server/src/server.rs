@@ -121,6 +121,11 @@ impl Server {
     pub(crate) fn servers_health(&self) -> Option<Health<String>> {
         self.inner.health.borrow().clone()
     }
+    /// Waits until this server, as the leader, has looked at the servers.
+    pub(crate) async fn first_look_at_servers(&self) -> Option<Health<String>> {
+        let mut health = self.inner.health.clone();
+        health.wait_for(Option::is_some).await.ok().and_then(|h| h.clone())
+    }
     pub(crate) fn door(&self) -> Option<&Doorkeeper> {
         self.inner.door.as_ref()
     }

@@ -35,7 +35,8 @@ pub(super) async fn members(ctx: &Ctx) -> Result<Reply, Failure> {
     let server = ctx.server()?;
     let status = server.consensus().status();
     let health = server.servers_health();
-    if health.is_none() && status.leader.is_some() && !ctx.passed_on {
+    let other_leads = status.leader.as_ref().is_some_and(|leader| leader.id != status.id);
+    if other_leads && !ctx.passed_on {
         return proxy::to_leader(ctx, "/v1/agent/members").await.map(Reply::Raw);
     }
     let members = status.peers.iter().map(|p| AgentMember {

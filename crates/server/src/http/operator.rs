@@ -114,10 +114,13 @@ pub(super) async fn join_token(ctx: &Ctx) -> Result<Reply, Failure> {
 /// Whether the servers are well, as the leader sees them.
 pub(super) async fn health(ctx: &Ctx) -> Result<Reply, Failure> {
     let server = ctx.server()?;
-    let Some(health) = server.servers_health() else {
-        return proxy::to_leader(ctx, "/v1/operator/autopilot/health").await.map(Reply::Raw);
-    };
     let status = server.consensus().status();
+    if status.leader.as_ref().is_some_and(|leader| leader.id != status.id) {
+        return proxy::to_leader(ctx, "/v1/operator/autopilot/health").await.map(Reply::Raw);
+    }
+    // A leader has looked at the servers within its first second.
+    let looked = tokio::time::timeout(HEAR_OF_LEADER, server.first_look_at_servers()).await.ok().flatten();
+    let health = looked.ok_or_else(|| Failure::text(StatusCode::INTERNAL_SERVER_ERROR, "No cluster leader"))?;
     let servers: Vec<ServerHealth> = health.servers.iter().map(|h| server_health(h, &status, ctx.agent.version)).collect();
     let reply = OperatorHealthReply {
         healthy: health.healthy,
