@@ -9,7 +9,8 @@ use crate::{
 };
 use serde_json::json;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -111,12 +112,16 @@ fn each_task_runs_once(agent: &Agent) {
         let running: Vec<String> = allocs.as_array()?.iter().filter(|a| a["ClientStatus"] == "running").map(id).collect();
         (running.len() == wanted).then_some(running)
     });
-    let shims = || std::fs::read_dir(agent.data().join("client/shims")).unwrap().flatten().map(|e| e.file_name().into_string().unwrap());
-    eventually("there is one supervisor for each", || {
-        let mut shims: Vec<String> = shims().collect();
-        let mut wanted: Vec<String> = running.iter().map(|a| format!("{a}.t")).collect();
-        shims.sort();
-        wanted.sort();
-        (shims == wanted).then_some(())
-    });
+    let wanted: BTreeSet<String> = running.iter().map(|a| format!("{a}.t")).collect();
+    let shims = || -> BTreeSet<String> {
+        let entries = std::fs::read_dir(agent.data().join("client/shims")).unwrap();
+        entries.flatten().map(|e| e.file_name().into_string().unwrap()).collect()
+    };
+    let same = catch_unwind(AssertUnwindSafe(|| eventually("there is one supervisor for each", || (shims() == wanted).then_some(()))));
+    if same.is_err() {
+        for odd in shims().symmetric_difference(&wanted) {
+            eprintln!("{odd}: {:#}", api.alloc(odd.trim_end_matches(".t")));
+        }
+        panic!("there is not one supervisor for each");
+    }
 }
