@@ -108,20 +108,21 @@ fn each_task_runs_once(agent: &Agent) {
         .iter()
         .filter(|j| j["ID"].as_str().unwrap()[1..].parse::<usize>().unwrap() % WITH_TASK == 0)
         .count();
-    let running = api.wait("every job that wants a task has one", "/v1/allocations", |allocs| {
-        let running: Vec<String> = allocs.as_array()?.iter().filter(|a| a["ClientStatus"] == "running").map(id).collect();
-        (running.len() == wanted).then_some(running)
-    });
-    let wanted: BTreeSet<String> = running.iter().map(|a| format!("{a}.t")).collect();
     let shims = || -> BTreeSet<String> {
         let entries = std::fs::read_dir(agent.data().join("client/shims")).unwrap();
         entries.flatten().map(|e| e.file_name().into_string().unwrap()).collect()
     };
-    let same = catch_unwind(AssertUnwindSafe(|| eventually("there is one supervisor for each", || (shims() == wanted).then_some(()))));
+    // The last updates may still be on their way, so both are looked at together, again and again.
+    let running = || -> BTreeSet<String> {
+        let allocs = api.get("/v1/allocations");
+        allocs.as_array().unwrap().iter().filter(|a| a["ClientStatus"] == "running").map(|a| format!("{}.t", id(a))).collect()
+    };
+    let settled = || running().len() == wanted && running() == shims();
+    let same = catch_unwind(AssertUnwindSafe(|| eventually("one task and one supervisor for each job", || settled().then_some(()))));
     if same.is_err() {
-        for odd in shims().symmetric_difference(&wanted) {
+        for odd in shims().symmetric_difference(&running()) {
             eprintln!("{odd}: {:#}", api.alloc(odd.trim_end_matches(".t")));
         }
-        panic!("there is not one supervisor for each");
+        panic!("{wanted} jobs want a task, {} run, and {} have a supervisor", running().len(), shims().len());
     }
 }
