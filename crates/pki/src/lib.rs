@@ -9,7 +9,6 @@
 //! | [`trust`] | [`Trust`]: whose certificates count; a chain becomes a [`Peer`] |
 //! | [`credentials`] | [`Credentials`]: key, certificate and trust of a running agent, exchangeable while it runs |
 //! | [`pinned`] | the configuration of a joining agent, which knows no more than a fingerprint |
-//! | [`pem`] | keys and certificates as text, for files |
 //! | [`token`] | [`JoinToken`]: what brings a new agent in |
 //! | [`validity`] | [`Validity`] and when to renew |
 //!
@@ -29,7 +28,6 @@ pub mod identity;
 pub mod key;
 mod parse;
 mod peer_error;
-pub mod pem;
 pub mod pinned;
 mod random;
 pub mod request;
@@ -44,7 +42,6 @@ pub use fingerprint::Fingerprint;
 pub use identity::{AgentId, ClusterId, IdentityError, Name, Role};
 pub use key::{KeyError, Keypair};
 pub use peer_error::PeerError;
-pub use pem::PemError;
 pub use pinned::pinned_client_config;
 pub use request::{Request, RequestError};
 pub use tls::{ALPN_H2, Clock, server_name};
