@@ -180,6 +180,13 @@ impl Set {
     }
 }
 
+/// Which operations are tried: those that were answered come first, for most of the others did not happen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Answered,
+    Unknown,
+}
+
 struct Search<'a, M: Model> {
     model: &'a M,
     operations: &'a [&'a OperationOf<M>],
@@ -214,25 +221,32 @@ impl<'a, M: Model> Search<'a, M> {
     }
 
     fn run(mut self, steps: u64) -> Verdict {
-        let mut place = self.events.after(HEAD);
+        let mut at = (self.events.after(HEAD), Turn::Answered);
         for _ in 0..steps {
             if self.open == 0 {
                 return Verdict::Linearizable(self.order.into_iter().map(|(n, _)| n).collect());
             }
-            place = match self.events.kinds.get(place).copied() {
-                Some(Kind::Call(n)) if self.take(n) => self.events.after(HEAD),
-                Some(Kind::Call(_)) => self.events.after(place),
+            let (place, turn) = at;
+            at = match self.events.kinds.get(place).copied() {
+                Some(Kind::Call(n)) if turn == self.turn_of(n) && self.take(n) => (self.events.after(HEAD), Turn::Answered),
+                Some(Kind::Call(_)) => (self.events.after(place), turn),
+                _ if turn == Turn::Answered => (self.events.after(HEAD), Turn::Unknown),
                 // The operation had its answer, and is not in the order: what was put before it was wrong.
                 _ => {
                     self.note(place);
                     match self.give_back() {
-                        Some(n) => self.events.after(self.events.of(n).0),
+                        Some(n) => (self.events.after(self.events.of(n).0), self.turn_of(n)),
                         None => return Verdict::Violation(Violation { order: self.best, stuck: self.stuck }),
                     }
                 }
             };
         }
         Verdict::GaveUp
+    }
+
+    fn turn_of(&self, n: usize) -> Turn {
+        let is_answered = self.operations.get(n).is_some_and(|o| o.output().is_some());
+        if is_answered { Turn::Answered } else { Turn::Unknown }
     }
 
     /// Puts an operation next in the order, if the model would have answered so and this was not tried yet.
@@ -246,7 +260,7 @@ impl<'a, M: Model> Search<'a, M> {
         }
         self.events.take_out(n);
         self.order.push((n, std::mem::replace(&mut self.state, after)));
-        self.open -= usize::from(operation.output().is_some());
+        self.open -= usize::from(self.turn_of(n) == Turn::Answered);
         true
     }
 
@@ -256,7 +270,7 @@ impl<'a, M: Model> Search<'a, M> {
         self.state = before;
         self.taken.flip(n);
         self.events.put_back(n);
-        self.open += usize::from(self.operations.get(n).is_some_and(|o| o.output().is_some()));
+        self.open += usize::from(self.turn_of(n) == Turn::Answered);
         Some(n)
     }
 

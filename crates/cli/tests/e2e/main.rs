@@ -31,6 +31,7 @@ mod commands;
 mod crash;
 mod dev;
 mod durability;
+mod histories;
 mod isolation;
 mod nodes;
 mod ports;
