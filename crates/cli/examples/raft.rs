@@ -40,8 +40,8 @@ const INNER: &str = "FLOE_BENCH_INNER";
 const SERVERS: usize = 3;
 /// How many clients write while leaders are killed.
 const LOAD: usize = 8;
-/// How long one request may take while leaders are killed.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long one request may take while leaders are killed, before it is sent again.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Three servers of one kind.
 trait Cluster: Send + Sync {
