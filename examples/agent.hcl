@@ -40,8 +40,8 @@ server {
   # }
 
   # num_schedulers          = 2     # workers; the default is the number of cores
-  # min_heartbeat_ttl       = "10s" # how often a node is heard of at least; more nodes stretch it
-  # heartbeat_grace         = "10s" # how much longer than that a node may be silent before it counts as down
+  # min_heartbeat_ttl       = "4s" # how often a node is heard of at least; more nodes stretch it
+  # heartbeat_grace         = "5s" # how much longer than that a node may be silent before it counts as down
   # eval_gc_threshold       = "1h"  # how long what is over can still be looked at
   # batch_eval_gc_threshold = "24h"
   # job_gc_threshold        = "4h"
