@@ -16,9 +16,8 @@ pub(crate) struct Connection {
 
 /// What came back.
 pub(crate) struct Answer {
-    pub(crate) status: u16,
-    /// `grpc-status`, of the head or the end.
-    pub(crate) grpc: Option<String>,
+    /// Whether it was done: by the status, and by `grpc-status` of the head or the end where there is one.
+    pub(crate) is_ok: bool,
     pub(crate) body: Bytes,
 }
 
@@ -49,11 +48,11 @@ impl Connection {
     }
 
     async fn read(response: hyper::Response<Incoming>) -> Option<Answer> {
-        let status = response.status().as_u16();
+        let is_found = response.status() == hyper::StatusCode::OK;
         let text = |v: &hyper::header::HeaderValue| v.to_str().ok().map(str::to_owned);
         let head = response.headers().get("grpc-status").and_then(text);
         let body = response.into_body().collect().await.ok()?;
         let grpc = body.trailers().and_then(|t| t.get("grpc-status")).and_then(text).or(head);
-        Some(Answer { status, grpc, body: body.to_bytes() })
+        Some(Answer { is_ok: is_found && grpc.is_none_or(|status| status == "0"), body: body.to_bytes() })
     }
 }

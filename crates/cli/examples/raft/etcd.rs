@@ -79,7 +79,7 @@ impl Etcd {
         body.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
         body.extend(message);
         let answer = connection.send("POST", &format!("/etcdserverpb.KV/{method}"), "application/grpc", body).await;
-        answer.is_some_and(|a| a.grpc.as_deref() == Some("0"))
+        answer.is_some_and(|a| a.is_ok)
     }
 }
 

@@ -26,7 +26,7 @@ fn http(server: usize) -> u16 {
 async fn ask(server: usize, method: &str, path: &str, body: &Value) -> Option<Value> {
     let mut connection = Connection::new(format!("127.0.0.1:{}", http(server)));
     let answer = connection.send(method, path, "application/json", body.to_string().into_bytes()).await?;
-    (answer.status == 200).then(|| serde_json::from_slice(&answer.body).unwrap_or_default())
+    answer.is_ok.then(|| serde_json::from_slice(&answer.body).unwrap_or_default())
 }
 
 async fn members(server: usize) -> Option<Vec<Value>> {
@@ -83,15 +83,13 @@ impl Cluster for Floe {
         let job = json!({ "ID": format!("k{key}"), "Type": "service", "Meta": { "edition": edition.to_string() }, "TaskGroups": [group] });
         async move {
             let body = json!({ "Job": job }).to_string().into_bytes();
-            connection.send("PUT", "/v1/jobs", "application/json", body).await.is_some_and(|a| a.status == 200)
+            connection.send("PUT", "/v1/jobs", "application/json", body).await.is_some_and(|a| a.is_ok)
         }
         .boxed()
     }
     fn read<'a>(&'a self, connection: &'a mut Connection, key: u64) -> BoxFuture<'a, bool> {
-        async move {
-            connection.send("GET", &format!("/v1/job/k{key}"), "application/json", Vec::new()).await.is_some_and(|a| a.status == 200)
-        }
-        .boxed()
+        async move { connection.send("GET", &format!("/v1/job/k{key}"), "application/json", Vec::new()).await.is_some_and(|a| a.is_ok) }
+            .boxed()
     }
     fn leader(&self) -> BoxFuture<'_, Option<usize>> {
         async {

@@ -21,7 +21,7 @@ impl Process {
 
     pub(crate) fn again(&self) {
         let child = Command::new(&self.program).args(&self.args).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        *self.child.lock().unwrap() = Some(child.unwrap_or_else(|e| panic!("start {}: {e}", self.program)));
+        *self.child.lock().unwrap() = Some(child.expect("the program is installed"));
     }
 
     /// SIGKILL.
