@@ -17,12 +17,14 @@
 //! | `index` | which rows belong to a node or a job, and the sums over them; kept in step with every row |
 //! | [`fit`] | what is used of a node and whether more fits; the scheduler and apply ask the same question |
 //! | [`encode`] | snapshots as bytes |
+//! | `table`, [`digest`] | rows with the sum of their hashes; what a state amounts to, to compare servers by |
 //! | [`ids`] | ids from a seed |
 //! | [`tokens`] | join tokens |
 #![forbid(unsafe_code)]
 
 pub mod apply;
 pub mod command;
+pub mod digest;
 pub mod encode;
 pub mod fit;
 pub mod ids;
@@ -30,9 +32,11 @@ mod index;
 pub mod plan;
 mod rows;
 pub mod state;
+mod table;
 pub mod tokens;
 
 pub use apply::{Applied, Change, Effects};
 pub use command::{Command, Entry, Outcome, Stamp};
+pub use digest::Digest;
 pub use plan::Plan;
 pub use state::{State, Table};
