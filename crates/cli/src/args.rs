@@ -364,6 +364,8 @@ pub(crate) enum ServerCommand {
     },
     /// Make a token that lets one machine join the cluster
     Token(ServerTokenArgs),
+    /// Make the secret by which servers begin a cluster together
+    BootstrapSecret,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// How many servers may begin a cluster together.
 pub const MAX_EXPECT: u16 = 7;
+const _: () = assert!(MAX_EXPECT as usize == floe_state::tokens::MAX_FOUNDERS);
 
 /// A server that waits for the others.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -98,8 +98,8 @@ proptest! {
     fn no_changed_byte_goes_unnoticed(at in 0usize..64, bit in 0u8..8) {
         let secret = BootstrapSecret::draw();
         let mut question = secret.ask(id(), b"the question is sixteen or more bytes long, so that each has its place");
-        let bytes = question.salt.iter_mut().chain(question.sealed.iter_mut());
-        *bytes.skip(at).next().unwrap() ^= 1 << bit;
+        let mut bytes = question.salt.iter_mut().chain(question.sealed.iter_mut());
+        *bytes.nth(at).unwrap() ^= 1 << bit;
         prop_assert_eq!(secret.hear(&question), Err(OpenError::OtherSecret));
     }
 }

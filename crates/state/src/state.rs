@@ -1,6 +1,10 @@
 //! The tables, the indexes that are derived from them, and reads.
 
-use crate::{fit::Usage, index::Index, tokens::JoinToken};
+use crate::{
+    fit::Usage,
+    index::Index,
+    tokens::{Founding, JoinToken},
+};
 use floe_model::{
     AllocId, Allocation, Deployment, DeploymentId, EvalId, Evaluation, Job, JobKey, Namespace, Node, NodeId, ServiceRegistration,
     job::{JobSubmission, JobSummary, TaskGroupSummary},
@@ -45,6 +49,7 @@ pub struct State {
     pub(crate) services: OrdMap<ServiceKey, Arc<ServiceRegistration>>,
     pub(crate) join_tokens: OrdMap<String, Arc<JoinToken>>,
     pub(crate) refused_agents: OrdSet<String>,
+    pub(crate) founding: Option<Arc<Founding>>,
     /// Derived from the tables; never encoded.
     pub(crate) derived: Index,
 }
@@ -169,9 +174,19 @@ impl State {
         self.join_tokens.values()
     }
 
+    /// The join token whose secret has this hash.
+    pub fn join_token(&self, hash: &str) -> Option<&Arc<JoinToken>> {
+        self.join_tokens.get(hash)
+    }
+
     /// Whether the agent with this id was removed for good.
     pub fn is_agent_refused(&self, id: &str) -> bool {
         self.refused_agents.contains(id)
+    }
+
+    /// The servers that began the cluster together; `None` when one server did.
+    pub fn founding(&self) -> Option<&Arc<Founding>> {
+        self.founding.as_ref()
     }
 
     /// Counts of a job's allocations by group and status; `None` when the job has no row.

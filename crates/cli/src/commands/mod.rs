@@ -45,6 +45,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         },
         Command::Server { command } => match command {
             ServerCommand::Members { json } => wait(server::members(&client(global)?, json)),
+            ServerCommand::BootstrapSecret => Ok(server::bootstrap_secret()),
             ServerCommand::Token(args) => wait(server::token(&client(global)?, &args)),
         },
         Command::Operator { command } => match command {

@@ -9,6 +9,7 @@ use floe_api::{
     ApiClient, ApiError,
     types::{LeadershipTransferResponse, OperatorHealthReply, RaftConfiguration},
 };
+use floe_control::autopilot::warn_of_even;
 use std::process::ExitCode;
 
 pub(super) async fn list_peers(client: &ApiClient, json: bool) -> anyhow::Result<ExitCode> {
@@ -25,9 +26,8 @@ pub(super) async fn list_peers(client: &ApiClient, json: bool) -> anyhow::Result
     }
     output::line(columns(&rows));
     let voters = raft.servers.iter().filter(|s| s.voter).count();
-    if voters > 0 && voters.is_multiple_of(2) {
-        let word = if voters == 2 { "tolerates no failure" } else { "tolerates no more failures than with one server less" };
-        output::warning(&format!("{voters} voters: the cluster {word}; an odd number is better"));
+    if let Some(warning) = warn_of_even(voters) {
+        output::warning(&warning);
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -18,6 +18,7 @@ mod operator;
 mod page;
 mod proxy;
 mod services;
+mod waiting;
 
 use crate::server::Server;
 use answer::{Failure, Reply};
@@ -38,6 +39,8 @@ use tower_http::compression::{
     CompressionLayer,
     predicate::{DefaultPredicate, NotForContentType, Predicate},
 };
+
+pub use waiting::waiting_router;
 
 /// The parts of an agent that answer requests.
 #[derive(Clone)]

@@ -82,6 +82,8 @@ impl Writer<'_> {
             Command::CreateJoinToken { hash, role, expires } => self.create_join_token(hash, *role, *expires),
             Command::RefuseAgent { id } => self.refuse_agent(id),
             Command::UseJoinToken { hash, role, id } => self.use_join_token(hash, *role, id),
+            Command::BeginFounding { founders } => self.begin_founding(founders),
+            Command::AdmitFounder { hash, id } => self.admit_founder(hash, id),
             Command::UpdateDeployment { id, status, description } => self.update_deployment(id, *status, description),
         }
     }
