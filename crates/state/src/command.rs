@@ -127,6 +127,11 @@ pub enum Command {
         /// Its id, from its key.
         id: String,
     },
+    /// A server that was removed for good may come back under its id after all.
+    AcceptServer {
+        /// Its id, from its key.
+        id: String,
+    },
     /// A machine joins.
     UseJoinToken {
         /// The hash of the token's secret, as hexadecimal digits.
@@ -169,6 +174,7 @@ impl Command {
             Command::UpdateDeployment { .. } => "update-deployment",
             Command::CreateJoinToken { .. } => "create-join-token",
             Command::RefuseAgent { .. } => "refuse-agent",
+            Command::AcceptServer { .. } => "accept-server",
             Command::UseJoinToken { .. } => "use-join-token",
             Command::BeginFounding { .. } => "begin-founding",
             Command::AdmitFounder { .. } => "admit-founder",
@@ -271,7 +277,8 @@ pub enum Refusal {
     JoinTokenUsed(String),
     /// A machine that was removed for good.
     #[error(
-        "{0} was removed from the cluster for good: remove its data folder, and let it join as a new one, with a token (floe server token)"
+        "{0} was removed from the cluster for good: remove its data folder, and let it join as a new one, with a token (floe server token); a server \
+         can also be taken in again as it is (floe operator raft add-peer)"
     )]
     AgentRefused(String),
     /// More removed machines than anybody has.

@@ -184,6 +184,11 @@ impl State {
         self.refused_agents.contains(id)
     }
 
+    /// Whether the server with this id was removed for good.
+    pub fn is_server_refused(&self, id: &str) -> bool {
+        self.refused_agents.contains(id)
+    }
+
     /// The servers that began the cluster together; `None` when one server did.
     pub fn founding(&self) -> Option<&Arc<Founding>> {
         self.founding.as_ref()

@@ -61,6 +61,8 @@ fn who_was_removed_for_good_is_not_let_in_again() {
     assert_eq!(join(&mut m, "h", JoinRole::Server, "a"), Err(Refusal::AgentRefused("a".to_owned())));
     let kept = State::decode(&m.state.encode()).unwrap();
     assert!(kept.is_agent_refused("a") && !kept.is_agent_refused("b"));
+    assert_eq!(m.run(Command::AcceptServer { id: "a".to_owned() }).outcome, Outcome::Done, "unless an operator takes it in again");
+    assert!(!m.state.is_agent_refused("a"));
     assert_eq!(join(&mut m, "h", JoinRole::Server, "b"), Ok(()));
 }
 

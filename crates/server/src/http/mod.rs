@@ -215,6 +215,7 @@ async fn run(ctx: &Ctx, route: Route) -> Result<Reply, Failure> {
         Route::Metrics => metrics::read(ctx).await,
         Route::RaftConfiguration => operator::configuration(ctx),
         Route::RaftRemovePeer => operator::remove(ctx).await,
+        Route::RaftAddPeer => operator::add(ctx).await,
         Route::RaftTransfer => operator::transfer(ctx).await,
         Route::AutopilotHealth => operator::health(ctx).await,
         Route::JoinToken => operator::join_token(ctx).await,

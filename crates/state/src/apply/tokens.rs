@@ -50,6 +50,11 @@ impl Writer<'_> {
         Ok(Outcome::Done)
     }
 
+    pub(super) fn accept_server(&mut self, id: &str) -> Result<Outcome, Refusal> {
+        self.state.refused_agents.remove(id);
+        Ok(Outcome::Done)
+    }
+
     pub(super) fn use_join_token(&mut self, hash: &str, role: JoinRole, id: &str) -> Result<Outcome, Refusal> {
         if self.state.is_agent_refused(id) {
             return Err(Refusal::AgentRefused(id.to_owned()));
