@@ -31,7 +31,8 @@ data_dir = "/var/lib/floe"
 
 server {
   enabled = true
-  # bootstrap_expect = 1 # the first server makes the cluster, the others join
+  # bootstrap_expect = 1 # this many servers begin the cluster together, at most 7; with 1 the first one makes it, and the others join with tokens
+  # bootstrap_secret_file = "" # what they share when they are several: floe server bootstrap-secret
 
   # Servers of the cluster, host or host:port: whom to join, and where to look when addresses have changed.
   # retry_join = ["192.0.2.1", "192.0.2.2:4647"]

@@ -364,6 +364,8 @@ pub(crate) enum ServerCommand {
     },
     /// Make a token that lets one machine join the cluster
     Token(ServerTokenArgs),
+    /// Make the secret by which servers begin a cluster together
+    BootstrapSecret,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -406,6 +408,8 @@ pub(crate) enum RaftCommand {
     },
     /// Remove a server for good; if it is to come back it joins again, with a token and a new id
     RemovePeer(PeerArgs),
+    /// Take in again a server that was removed, under its id and with the data folder that it has
+    AddPeer(AddPeerArgs),
     /// Have another server lead
     TransferLeadership(PeerArgs),
 }
@@ -419,6 +423,17 @@ pub(crate) struct PeerArgs {
     /// Its RPC address, as list-peers shows it
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) peer_address: Option<String>,
+}
+
+/// A server that comes back.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AddPeerArgs {
+    /// Its id: the log of its agent says it, and list-peers showed it before it was removed
+    #[arg(long, value_name = "ID")]
+    pub(crate) peer_id: String,
+    /// Its RPC address
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) peer_address: String,
 }
 
 #[derive(Debug, Subcommand)]

@@ -103,7 +103,9 @@ pub async fn announce(consensus: Consensus, peers: Peers, name: String, configur
         let is_known = consensus.members().iter().any(|m| m.id == *own && m.address.rpc == here.rpc);
         if consensus.status().is_removed && !was_removed {
             tracing::warn!(
-                "this server was removed from the cluster; to come back it joins as a new one: remove its data folder, and start it with a token"
+                id = %own,
+                "this server was removed from the cluster; to come back it joins as a new one: remove its data folder, and start it with a token; \
+                 or take it in again as it is (floe operator raft add-peer)"
             );
         }
         was_removed = consensus.status().is_removed;

@@ -79,6 +79,7 @@ impl State {
             services,
             join_tokens,
             refused_agents,
+            founding,
             derived: _,
         } = self;
         vec![
@@ -92,6 +93,7 @@ impl State {
             ("services", services.digest()),
             ("join_tokens", join_tokens.digest()),
             ("refused_agents", refused_agents.digest()),
+            ("founding", Digest::of(&founding.as_deref())),
         ]
     }
 }

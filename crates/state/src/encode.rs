@@ -6,7 +6,7 @@
 use crate::{
     command::CLUSTER_VERSION,
     state::{State, TABLES},
-    tokens::JoinToken,
+    tokens::{Founding, JoinToken},
 };
 use floe_model::{Allocation, Deployment, Evaluation, Job, JobKey, Node, ServiceRegistration, job::JobSubmission};
 use serde::{Deserialize, Serialize};
@@ -58,6 +58,7 @@ struct Body {
     services: Vec<ServiceRegistration>,
     join_tokens: Vec<JoinToken>,
     refused_agents: Vec<String>,
+    founding: Option<Founding>,
 }
 
 /// Gathers jobs by identity, so that each is written once.
@@ -103,6 +104,7 @@ impl State {
             services: self.services.values().map(|s| (**s).clone()).collect(),
             join_tokens: self.join_tokens.values().map(|t| (**t).clone()).collect(),
             refused_agents: self.refused_agents.keys().cloned().collect(),
+            founding: self.founding.as_deref().cloned(),
         };
         let mut bytes = MAGIC.to_vec();
         bytes.extend(FORMAT.to_be_bytes());
@@ -164,6 +166,7 @@ fn build(body: Body) -> Result<State, DecodeError> {
     for id in body.refused_agents {
         state.refused_agents.insert(id, ());
     }
+    state.founding = body.founding.map(Arc::new);
     for token in body.join_tokens {
         state.join_tokens.insert(token.hash.clone(), Arc::new(token));
     }

@@ -45,11 +45,13 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         },
         Command::Server { command } => match command {
             ServerCommand::Members { json } => wait(server::members(&client(global)?, json)),
+            ServerCommand::BootstrapSecret => Ok(server::bootstrap_secret()),
             ServerCommand::Token(args) => wait(server::token(&client(global)?, &args)),
         },
         Command::Operator { command } => match command {
             OperatorCommand::Raft { command: RaftCommand::ListPeers { json } } => wait(operator::list_peers(&client(global)?, json)),
             OperatorCommand::Raft { command: RaftCommand::RemovePeer(args) } => wait(operator::remove_peer(&client(global)?, &args)),
+            OperatorCommand::Raft { command: RaftCommand::AddPeer(args) } => wait(operator::add_peer(&client(global)?, &args)),
             OperatorCommand::Raft { command: RaftCommand::TransferLeadership(args) } => wait(operator::transfer(&client(global)?, &args)),
             OperatorCommand::Autopilot { command: AutopilotCommand::Health { json } } => wait(operator::health(&client(global)?, json)),
         },

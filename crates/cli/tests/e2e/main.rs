@@ -26,6 +26,7 @@ mod world;
 
 mod bad_input;
 mod blocked;
+mod bootstrap;
 mod cluster;
 mod commands;
 mod crash;

@@ -18,6 +18,7 @@ mod operator;
 mod page;
 mod proxy;
 mod services;
+mod waiting;
 
 use crate::server::Server;
 use answer::{Failure, Reply};
@@ -38,6 +39,8 @@ use tower_http::compression::{
     CompressionLayer,
     predicate::{DefaultPredicate, NotForContentType, Predicate},
 };
+
+pub use waiting::waiting_router;
 
 /// The parts of an agent that answer requests.
 #[derive(Clone)]
@@ -212,6 +215,7 @@ async fn run(ctx: &Ctx, route: Route) -> Result<Reply, Failure> {
         Route::Metrics => metrics::read(ctx).await,
         Route::RaftConfiguration => operator::configuration(ctx),
         Route::RaftRemovePeer => operator::remove(ctx).await,
+        Route::RaftAddPeer => operator::add(ctx).await,
         Route::RaftTransfer => operator::transfer(ctx).await,
         Route::AutopilotHealth => operator::health(ctx).await,
         Route::JoinToken => operator::join_token(ctx).await,

@@ -28,6 +28,10 @@ pub(super) struct Record {
     /// Empty on clients.
     pub(super) authority_key: Vec<u8>,
     pub(super) is_founder: bool,
+    /// Which server this one supports to begin the cluster; empty when none, and of no meaning once it is in a cluster.
+    pub(super) supports: String,
+    /// The servers that began the cluster with this one, until the cluster knows them.
+    pub(super) founders: Vec<String>,
     /// This server's part in the agreement has begun: without its log it must not come back under the same id.
     pub(super) was_member: bool,
 }
