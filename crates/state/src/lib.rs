@@ -17,12 +17,16 @@
 //! | `index` | which rows belong to a node or a job, and the sums over them; kept in step with every row |
 //! | [`fit`] | what is used of a node and whether more fits; the scheduler and apply ask the same question |
 //! | [`encode`] | snapshots as bytes |
+//! | [`content`] | what of the state a backup holds, its digest and its sizes |
+//! | [`archive`] | a backup as a file |
 //! | [`ids`] | ids from a seed |
 //! | [`tokens`] | join tokens |
 #![forbid(unsafe_code)]
 
 pub mod apply;
+pub mod archive;
 pub mod command;
+pub mod content;
 pub mod encode;
 pub mod fit;
 pub mod ids;

@@ -1,0 +1,125 @@
+//! What of the state a backup holds: the rows that people and the scheduler made.
+//!
+//! The rest belongs to the cluster itself and not to what it runs: how far it has applied its log, which version of commands it writes, and which
+//! join tokens were used. Two states with the same content have the same digest, in whatever cluster they are and however they came to it.
+
+use crate::State;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+
+/// How many rows a table has, and how large they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableSize {
+    /// The table.
+    pub name: &'static str,
+    /// Its rows.
+    pub rows: u64,
+    /// What they take as MessagePack, in bytes, each written out on its own: jobs that allocations share are counted with each.
+    pub bytes: u64,
+}
+
+impl State {
+    /// The content alone. What belongs to the cluster itself is as in a state that nothing was applied to.
+    #[must_use]
+    pub fn content(&self) -> State {
+        State {
+            jobs: self.jobs.clone(),
+            job_versions: self.job_versions.clone(),
+            submissions: self.submissions.clone(),
+            nodes: self.nodes.clone(),
+            allocs: self.allocs.clone(),
+            evals: self.evals.clone(),
+            deployments: self.deployments.clone(),
+            services: self.services.clone(),
+            derived: self.derived.clone(),
+            ..State::default()
+        }
+    }
+
+    /// Everything but join tokens.
+    pub(crate) fn without_tokens(&self) -> State {
+        State { join_tokens: imbl::OrdMap::new(), ..self.clone() }
+    }
+
+    /// The highest index that any row was changed at.
+    pub(crate) fn newest_row(&self) -> u64 {
+        let jobs = self.jobs.values().chain(self.job_versions.values()).map(|j| j.modify_index);
+        let nodes = self.nodes.values().map(|n| n.modify_index);
+        let allocs = self.allocs.values().map(|a| a.modify_index.max(a.alloc_modify_index));
+        let evals = self.evals.values().map(|e| e.modify_index);
+        let deployments = self.deployments.values().map(|d| d.modify_index);
+        let services = self.services.values().map(|s| s.modify_index);
+        jobs.chain(nodes).chain(allocs).chain(evals).chain(deployments).chain(services).max().unwrap_or(0)
+    }
+
+    /// SHA-256 of the content, as hexadecimal digits.
+    pub fn content_digest(&self) -> String {
+        hex(&Sha256::digest(self.content().encode()))
+    }
+
+    /// Whether nothing would be lost if the content were replaced: no jobs, no allocations, no deployments. Nodes come back by themselves.
+    pub fn is_empty(&self) -> bool {
+        self.jobs.is_empty() && self.allocs.is_empty() && self.deployments.is_empty()
+    }
+
+    /// The rows of each table by its name.
+    pub fn counts(&self) -> BTreeMap<String, u64> {
+        self.lens().into_iter().map(|(name, rows)| (name.to_owned(), rows as u64)).collect()
+    }
+
+    /// The rows of each table with their sizes.
+    pub fn sizes(&self) -> Vec<TableSize> {
+        let bytes = [
+            measure(self.jobs.values()),
+            measure(self.job_versions.values()),
+            measure(self.submissions.values()),
+            measure(self.nodes.values()),
+            measure(self.allocs.values()),
+            measure(self.evals.values()),
+            measure(self.deployments.values()),
+            measure(self.services.values()),
+        ];
+        self.lens().into_iter().zip(bytes).map(|((name, rows), bytes)| TableSize { name, rows: rows as u64, bytes }).collect()
+    }
+
+    fn lens(&self) -> [(&'static str, usize); 8] {
+        [
+            ("jobs", self.jobs.len()),
+            ("job_versions", self.job_versions.len()),
+            ("submissions", self.submissions.len()),
+            ("nodes", self.nodes.len()),
+            ("allocations", self.allocs.len()),
+            ("evaluations", self.evals.len()),
+            ("deployments", self.deployments.len()),
+            ("services", self.services.len()),
+        ]
+    }
+}
+
+/// How many bytes the rows take.
+fn measure<'a, T: Serialize + 'a>(rows: impl Iterator<Item = &'a std::sync::Arc<T>>) -> u64 {
+    let mut count = Count(0);
+    for row in rows {
+        row.serialize(&mut rmp_serde::Serializer::new(&mut count).with_struct_map())
+            .expect("invariant: the model's types encode, and counting does not fail");
+    }
+    count.0
+}
+
+struct Count(u64);
+
+impl std::io::Write for Count {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
