@@ -1,5 +1,7 @@
 //! `floe operator ...`.
 
+pub(super) mod snapshot;
+
 use crate::{
     args::PeerArgs,
     output::{self, columns},

@@ -20,7 +20,7 @@ pub(crate) struct Meta {
 }
 
 impl Meta {
-    fn write(&self, headers: &mut HeaderMap) {
+    pub(super) fn write(&self, headers: &mut HeaderMap) {
         // A client takes zero for "no header".
         headers.insert(HeaderName::from_static(INDEX_HEADER), HeaderValue::from(self.index.max(1)));
         let known_leader = HeaderValue::from_static(if self.known_leader { "true" } else { "false" });

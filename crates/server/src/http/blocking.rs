@@ -53,7 +53,8 @@ impl Ctx {
         }
     }
 
-    fn meta(&self, index: u64) -> Result<Meta, Failure> {
+    /// What a read at `index` is true of.
+    pub(super) fn meta(&self, index: u64) -> Result<Meta, Failure> {
         let status = self.server()?.consensus().status();
         // The leader has always just heard of the leader.
         let leads = status.leader.as_ref().is_some_and(|leader| leader.id == status.id);

@@ -107,6 +107,11 @@ pub fn decode(bytes: &[u8]) -> Result<Archive, ArchiveError> {
     Ok(Archive { metadata, state, file_digest: hex(digest) })
 }
 
+/// The SHA-256 of a whole file, as it travels.
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
 /// Everything but the digest, and the digest, which fits.
 fn check_whole(bytes: &[u8]) -> Result<(&[u8], &[u8]), ArchiveError> {
     let Some(rest) = bytes.strip_prefix(MAGIC.as_slice()) else {

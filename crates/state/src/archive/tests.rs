@@ -36,7 +36,8 @@ fn forged(metadata: &[u8], compressed: &[u8]) -> Vec<u8> {
 
 fn refusal(metadata: &Metadata, state: &State) -> String {
     let body = state.encode();
-    let metadata = Metadata { body_bytes: if metadata.body_bytes == 0 { body.len() as u64 } else { metadata.body_bytes }, ..metadata.clone() };
+    let metadata =
+        Metadata { body_bytes: if metadata.body_bytes == 0 { body.len() as u64 } else { metadata.body_bytes }, ..metadata.clone() };
     let error = decode(&forged(&metadata.to_bytes(), &compress(Vec::new(), &body))).unwrap_err();
     error.to_string()
 }
@@ -59,7 +60,10 @@ fn a_bomb_is_not_unpacked_and_lies_are_refused() {
     assert!(says(|m| _ = m.counts.insert("ghosts".to_owned(), 1)).contains("1 ghosts, but that is 0 ghosts"));
     assert!(says(|m| _ = m.counts.remove("nodes")).contains("nodes"));
     let older = Metadata { body_bytes: body, counts: good.counts.clone().into_iter().filter(|(_, n)| *n > 0).collect(), ..good };
-    assert!(decode(&forged(&older.to_bytes(), &compress(Vec::new(), &state().encode()))).is_ok(), "tables that a writer did not know are empty");
+    assert!(
+        decode(&forged(&older.to_bytes(), &compress(Vec::new(), &state().encode()))).is_ok(),
+        "tables that a writer did not know are empty"
+    );
 }
 
 #[test]

@@ -1,0 +1,35 @@
+//! `floe operator snapshot ...`
+
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SnapshotCommand {
+    /// Save the cluster's state to a file
+    Save(SnapshotSaveArgs),
+    /// Show what is in a file
+    Inspect {
+        /// The file
+        file: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check that a file is whole and can be read, without any agent
+    Verify {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SnapshotSaveArgs {
+    /// The file to write; when left out, floe-DATE.snap in the present folder
+    pub(crate) file: Option<PathBuf>,
+    /// Save what the server that is asked knows, which may be less than all; works without a leader
+    #[arg(long)]
+    pub(crate) stale: bool,
+    /// Write over a file that is there
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+}
