@@ -102,7 +102,7 @@ impl State {
             deployments: self.deployments.values().map(|d| (**d).clone()).collect(),
             services: self.services.values().map(|s| (**s).clone()).collect(),
             join_tokens: self.join_tokens.values().map(|t| (**t).clone()).collect(),
-            refused_agents: self.refused_agents.iter().cloned().collect(),
+            refused_agents: self.refused_agents.keys().cloned().collect(),
         };
         let mut bytes = MAGIC.to_vec();
         bytes.extend(FORMAT.to_be_bytes());
@@ -161,7 +161,9 @@ fn build(body: Body) -> Result<State, DecodeError> {
     for service in body.services {
         state.set_service(Arc::new(service));
     }
-    state.refused_agents = body.refused_agents.into_iter().collect();
+    for id in body.refused_agents {
+        state.refused_agents.insert(id, ());
+    }
     for token in body.join_tokens {
         state.join_tokens.insert(token.hash.clone(), Arc::new(token));
     }

@@ -19,6 +19,7 @@
 //! | [`encode`] | snapshots as bytes |
 //! | [`content`] | what of the state a backup holds, its digest and its sizes |
 //! | [`archive`] | a backup as a file |
+//! | `table`, [`digest`] | rows with the sum of their hashes; what a state amounts to, to compare servers by |
 //! | [`ids`] | ids from a seed |
 //! | [`tokens`] | join tokens |
 #![forbid(unsafe_code)]
@@ -27,6 +28,7 @@ pub mod apply;
 pub mod archive;
 pub mod command;
 pub mod content;
+pub mod digest;
 pub mod encode;
 pub mod fit;
 pub mod ids;
@@ -34,9 +36,11 @@ mod index;
 pub mod plan;
 mod rows;
 pub mod state;
+mod table;
 pub mod tokens;
 
 pub use apply::{Applied, Change, Effects};
 pub use command::{Command, Entry, Outcome, Stamp};
+pub use digest::Digest;
 pub use plan::Plan;
 pub use state::{State, Table};

@@ -1,11 +1,10 @@
 //! The tables, the indexes that are derived from them, and reads.
 
-use crate::{fit::Usage, index::Index, tokens::JoinToken};
+use crate::{fit::Usage, index::Index, table::Rows, tokens::JoinToken};
 use floe_model::{
     AllocId, Allocation, Deployment, DeploymentId, EvalId, Evaluation, Job, JobKey, Namespace, Node, NodeId, ServiceRegistration,
     job::{JobSubmission, JobSummary, TaskGroupSummary},
 };
-use imbl::{OrdMap, OrdSet};
 use std::sync::Arc;
 
 /// A table of the state; each remembers the index that last changed it, for blocking queries.
@@ -35,16 +34,16 @@ pub struct State {
     pub(crate) index: u64,
     pub(crate) cluster_version: u32,
     pub(crate) table_index: [u64; TABLES],
-    pub(crate) jobs: OrdMap<JobKey, Arc<Job>>,
-    pub(crate) job_versions: OrdMap<(JobKey, u64), Arc<Job>>,
-    pub(crate) submissions: OrdMap<(JobKey, u64), Arc<JobSubmission>>,
-    pub(crate) nodes: OrdMap<NodeId, Arc<Node>>,
-    pub(crate) allocs: OrdMap<AllocId, Arc<Allocation>>,
-    pub(crate) evals: OrdMap<EvalId, Arc<Evaluation>>,
-    pub(crate) deployments: OrdMap<DeploymentId, Arc<Deployment>>,
-    pub(crate) services: OrdMap<ServiceKey, Arc<ServiceRegistration>>,
-    pub(crate) join_tokens: OrdMap<String, Arc<JoinToken>>,
-    pub(crate) refused_agents: OrdSet<String>,
+    pub(crate) jobs: Rows<JobKey, Arc<Job>>,
+    pub(crate) job_versions: Rows<(JobKey, u64), Arc<Job>>,
+    pub(crate) submissions: Rows<(JobKey, u64), Arc<JobSubmission>>,
+    pub(crate) nodes: Rows<NodeId, Arc<Node>>,
+    pub(crate) allocs: Rows<AllocId, Arc<Allocation>>,
+    pub(crate) evals: Rows<EvalId, Arc<Evaluation>>,
+    pub(crate) deployments: Rows<DeploymentId, Arc<Deployment>>,
+    pub(crate) services: Rows<ServiceKey, Arc<ServiceRegistration>>,
+    pub(crate) join_tokens: Rows<String, Arc<JoinToken>>,
+    pub(crate) refused_agents: Rows<String, ()>,
     /// Derived from the tables; never encoded.
     pub(crate) derived: Index,
 }
@@ -171,7 +170,7 @@ impl State {
 
     /// Whether the agent with this id was removed for good.
     pub fn is_agent_refused(&self, id: &str) -> bool {
-        self.refused_agents.contains(id)
+        self.refused_agents.contains_key(id)
     }
 
     /// Counts of a job's allocations by group and status; `None` when the job has no row.

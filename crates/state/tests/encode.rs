@@ -66,6 +66,9 @@ proptest! {
         let read = State::decode(&bytes).unwrap();
         prop_assert_eq!(view(&read), view(&m.state));
         prop_assert_eq!(read.encode(), bytes);
+        // Reading adds the rows up anew, so what was kept up to date row by row is checked as well.
+        prop_assert_eq!(read.table_digests(), m.state.table_digests());
+        prop_assert_eq!(read.digest(), m.state.digest());
     }
 
     #[test]
@@ -83,6 +86,7 @@ proptest! {
             prop_assert_eq!(left, b.apply(*index, &wire));
         }
         prop_assert_eq!(a.encode(), b.encode());
+        prop_assert_eq!(a.digest(), b.digest());
     }
 
     #[test]
@@ -106,6 +110,31 @@ fn foreign_and_future_snapshots_are_refused_by_name() {
     let mut m = Machine::default();
     m.run(Command::SetClusterVersion { version: floe_state::command::CLUSTER_VERSION + 1 });
     assert!(matches!(State::decode(&m.state.encode()), Err(DecodeError::FutureVersion(2))));
+}
+
+#[test]
+fn a_change_shows_in_the_digest_of_its_table_and_nowhere_else() {
+    let mut m = Machine::with_node();
+    m.register(job("a", JobType::Service));
+    let mut changed = |command| {
+        let (whole, before) = (m.state.digest(), m.state.table_digests());
+        m.run(command);
+        assert_ne!(m.state.digest(), whole);
+        let pairs = before.into_iter().zip(m.state.table_digests());
+        pairs.filter(|(a, b)| a != b).map(|(a, _)| a.0).collect::<Vec<_>>()
+    };
+    assert_eq!(changed(Command::RefuseAgent { id: "x".to_owned() }), ["refused_agents"]);
+    let token = Command::CreateJoinToken {
+        hash: "h".to_owned(),
+        role: floe_state::tokens::JoinRole::Client,
+        expires: floe_model::Timestamp(i64::MAX),
+    };
+    assert_eq!(changed(token), ["join_tokens"]);
+    let renamed = floe_model::Node { name: "other".to_owned(), ..node(NODE) };
+    assert_eq!(changed(Command::RegisterNode { node: Box::new(renamed) }), ["nodes"]);
+    assert_eq!(changed(Command::EvaluateJob { key: key("a") }), ["evals"]);
+    let none: Vec<&str> = Vec::new();
+    assert_eq!(changed(Command::SetClusterVersion { version: 1 }), none, "only the index and the version");
 }
 
 #[test]

@@ -202,6 +202,9 @@ proptest! {
             happen(&mut m, event);
             check(&m.state);
         }
-        check(&State::decode(&m.state.encode()).unwrap());
+        let read = State::decode(&m.state.encode()).unwrap();
+        check(&read);
+        assert_eq!(read.table_digests(), m.state.table_digests());
+        assert_eq!(read.digest(), m.state.digest());
     }
 }

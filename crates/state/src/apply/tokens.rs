@@ -26,7 +26,7 @@ impl Writer<'_> {
         if self.state.refused_agents.len() >= MAX_REFUSED_AGENTS && !self.state.is_agent_refused(id) {
             return Err(Refusal::TooManyRefusedAgents);
         }
-        self.state.refused_agents.insert(id.to_owned());
+        self.state.refused_agents.insert(id.to_owned(), ());
         Ok(Outcome::Done)
     }
 

@@ -1,7 +1,7 @@
 //! What an archive says of itself.
 
 use super::{ArchiveError, MAX_INDEX};
-use crate::State;
+use crate::{Digest, State};
 use floe_model::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -40,7 +40,7 @@ pub struct Metadata {
     /// The rows of each table.
     pub counts: BTreeMap<String, u64>,
     /// The digest of the content: the same before and after a restore.
-    pub digest: String,
+    pub digest: Digest,
     /// How long the body is before it is compressed.
     pub body_bytes: u64,
     /// What may be secret was taken out: it is for looking at, not for restoring.

@@ -18,7 +18,7 @@ mod metadata;
 pub use error::ArchiveError;
 pub use metadata::{Metadata, Origin};
 
-use crate::{State, content::hex};
+use crate::State;
 use flate2::{Compression, read::DeflateDecoder, write::DeflateEncoder};
 use sha2::{Digest, Sha256};
 use std::io::{Read, Write};
@@ -104,7 +104,7 @@ pub fn decode(bytes: &[u8]) -> Result<Archive, ArchiveError> {
     let body = inflate(body, metadata.body_bytes)?;
     let state = State::decode(&body)?;
     metadata.check(&state)?;
-    Ok(Archive { metadata, state, file_digest: hex(digest) })
+    Ok(Archive { metadata, state, file_digest: digest.iter().map(|byte| format!("{byte:02x}")).collect() })
 }
 
 /// The SHA-256 of a whole file, as it travels.
