@@ -1,6 +1,9 @@
 //! How a server is opened, and the bounds it keeps.
 
-use crate::{Clock, Entropy, NoTransport, OpenError, OsEntropy, ServerAddress, ServerId, SystemClock, Timings, Transport};
+use crate::{
+    Clock, Entropy, NoTransport, OpenError, OsEntropy, ServerAddress, ServerId, SystemClock, Timings, Transport, check::CHECK_ENTRIES,
+};
+use floe_state::State;
 use floe_store::DataFolder;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -26,6 +29,9 @@ pub const SNAPSHOT_BYTES: u64 = 4 << 30;
 pub const PROMOTE_LAG: u64 = 250;
 /// How long a leader that shuts down tries to hand over.
 pub const HAND_OVER: Duration = Duration::from_secs(2);
+
+/// How an entry changes the state.
+pub type Apply = fn(&mut State, u64, &floe_state::Entry) -> floe_state::Applied;
 
 /// Whether the server makes a cluster. A server that has a log goes on with it and heeds none of this.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +63,10 @@ pub struct Config {
     pub snapshot_entries: u64,
     /// Entries kept behind a snapshot; [`LOG_ENTRIES_KEPT`] unless a test wants otherwise. At least `snapshot_entries`.
     pub log_entries_kept: u64,
+    /// Entries between comparisons of the servers' states; [`CHECK_ENTRIES`] unless a test wants fewer. The same on all servers.
+    pub check_entries: u64,
+    /// How an entry changes the state: [`State::apply`], but for tests of servers that go wrong.
+    pub apply: Apply,
     /// How servers call each other.
     pub transport: Arc<dyn Transport>,
     /// The time.
@@ -76,6 +86,8 @@ impl Config {
             timings: Timings::default(),
             snapshot_entries: SNAPSHOT_ENTRIES,
             log_entries_kept: LOG_ENTRIES_KEPT,
+            check_entries: CHECK_ENTRIES,
+            apply: State::apply,
             transport: Arc::new(NoTransport),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),

@@ -1,6 +1,6 @@
 //! What a caller can be told.
 
-use crate::{ChangeError, ServerId, codec::EncodeError};
+use crate::{ChangeError, Divergence, ServerId, codec::EncodeError};
 use floe_store::{LogError, SnapshotError};
 use std::time::Duration;
 
@@ -13,6 +13,9 @@ pub enum StopReason {
     /// The disk failed, or an entry could not be applied. To go on would be to diverge.
     #[error("{0}")]
     Failed(String),
+    /// Its state is not what the other servers have.
+    #[error("{0}")]
+    Diverged(Divergence),
 }
 
 /// The server cannot be opened.

@@ -12,6 +12,7 @@
 //! | [`config`], [`timings`] | [`Config`], bounds, and which timings make sense |
 //! | [`error`] | what a caller can be told |
 //! | [`stamp`] | [`Clock`] and [`Entropy`], which a simulation replaces |
+//! | [`check`] | whether the servers still hold the same state |
 //! | [`publish`] | views and events for watchers |
 //! | [`leadership`] | who leads, and who does not any more |
 //! | [`status`] | numbers for `/v1/status` and metrics |
@@ -23,19 +24,21 @@
 //! |---|---|---|
 //! | openraft's core, ticker, state machine worker, and one for each other server | proposals, calls, the log's callbacks, time | appends, applies, calls |
 //! | `leadership::follow` | openraft's metrics, time | [`Leadership`]; the address book; silence without a quorum; notices that openraft stopped |
-//! | `consensus::upkeep` | leadership and membership | the first command of a cluster; this server's address in the membership |
+//! | `consensus::upkeep` | leadership and membership; digests that are due | the first command of a cluster; this server's address in the membership; its reports |
 //! | `raft-log-writer` (a thread, in `floe-store`) | appends | fdatasyncs, callbacks |
 //!
 //! Invariants:
 //! - An answer to a proposal is given when the entry is durable on a quorum and applied here, and the view shows it.
 //! - A command is appended at most once, however often and wherever it is passed on.
 //! - An entry that cannot be decoded or applied stops the server; nothing after it is applied, and no view shows anything of it.
+//! - A server whose state differs from the majority's applies nothing more.
 //! - No membership is ever joint: each change is one entry with at most one voter more or less.
 //! - A call of another cluster, for another server, or to a voter that lost its log, changes nothing.
 //! - No async worker waits for a disk: the log has a thread, and reads of old entries and snapshots run on blocking threads.
 //! - Every wait has an end: a deadline, or the end of this server.
 #![forbid(unsafe_code)]
 
+pub mod check;
 pub mod cluster_id;
 mod codec;
 pub mod config;
@@ -57,6 +60,7 @@ pub mod timings;
 #[cfg(test)]
 mod tests;
 
+pub use check::Divergence;
 pub use cluster_id::ClusterId;
 pub use config::{Config, Start};
 pub use consensus::{Consensus, Proposed};

@@ -4,7 +4,10 @@
 //! they speak of. An entry that panics leaves a state that nobody may see: the machine is broken from then on and applies nothing more.
 
 use crate::{
-    OpenError, codec,
+    Divergence, OpenError, StopReason,
+    check::Check,
+    codec,
+    config::Apply,
     publish::{Event, Publisher},
     raft_types::{
         ApplyResponder, Entry, EntryResponder, LogId, OptionalSend, Payload, RaftSnapshotBuilder, RaftStateMachine, Snapshot, SnapshotMeta,
@@ -12,7 +15,7 @@ use crate::{
     },
     stop::StopCell,
 };
-use floe_state::{Outcome, State};
+use floe_state::{Command, Outcome, State, command::DigestReport};
 use floe_store::{SnapshotFile, SnapshotId, SnapshotStore};
 use futures::{FutureExt, Stream, StreamExt};
 use std::{
@@ -20,6 +23,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
 };
+use tokio::sync::watch;
 
 /// How many entries are applied before the view moves on and answers are given.
 const APPLY_ENTRIES: usize = 256;
@@ -31,6 +35,8 @@ enum ApplyError {
     Panicked { index: u64, command: &'static str, message: String },
     #[error("apply entry {index}: an earlier entry failed")]
     Broken { index: u64 },
+    #[error(transparent)]
+    Diverged(#[from] Divergence),
 }
 
 /// The state with its place in the log.
@@ -43,12 +49,12 @@ struct Applied {
 
 type Current = Arc<Mutex<Option<(SnapshotMeta, SnapshotFile)>>>;
 
-/// How an entry changes the state. [`State::apply`], but for a test of what happens when that panics.
-pub(crate) type Apply = fn(&mut State, u64, &floe_state::Entry) -> floe_state::Applied;
-
 /// See the module.
 pub(crate) struct Machine {
     pub(crate) apply: Apply,
+    check: Check,
+    /// What this server has to report, until it is seen in the log.
+    pub(crate) due: watch::Sender<Option<DigestReport>>,
     applied: Applied,
     snapshots: SnapshotStore,
     /// The newest snapshot.
@@ -86,9 +92,10 @@ impl Restored {
 }
 
 impl Machine {
-    pub(crate) fn new(restored: Restored, snapshots: SnapshotStore, publisher: Publisher, stop: StopCell) -> Self {
+    pub(crate) fn new(restored: Restored, snapshots: SnapshotStore, publisher: Publisher, stop: StopCell, check: Check) -> Self {
         let current = Arc::new(Mutex::new(restored.current));
-        Self { apply: State::apply, applied: restored.applied, snapshots, current, publisher, stop, is_broken: false }
+        let due = watch::Sender::new(None);
+        Self { apply: State::apply, check, due, applied: restored.applied, snapshots, current, publisher, stop, is_broken: false }
     }
 
     /// Applies a batch, shows the outcome, answers.
@@ -125,7 +132,29 @@ impl Machine {
             }
         };
         self.applied.last = Some(entry.log_id);
+        if let Some(report) = self.check.applied(&self.applied.state) {
+            self.due.send_replace(Some(report));
+        }
         Ok(done)
+    }
+
+    /// A server says what its state amounted to. Should this one's be wrong, nothing is applied any more.
+    fn compare(&mut self, report: &DigestReport) -> Result<(), Divergence> {
+        self.due.send_if_modified(|due| {
+            let is_own = due.as_ref().is_some_and(|d| d.server == report.server && d.index <= report.index);
+            *due = due.take().filter(|_| !is_own);
+            is_own
+        });
+        let voters = self.applied.membership.membership().voter_ids().collect();
+        self.check.heard(report, &voters).inspect_err(|_| self.is_broken = true)
+    }
+
+    /// Stops the server for good.
+    fn halt(&self, error: &ApplyError) -> io::Error {
+        if let ApplyError::Diverged(divergence) = error {
+            self.stop.set(StopReason::Diverged(divergence.clone()));
+        }
+        self.stop.fail(error)
     }
 
     fn apply_command(&mut self, index: u64, wish: &floe_state::Entry) -> Result<(Outcome, Option<Event>), ApplyError> {
@@ -134,6 +163,9 @@ impl Machine {
             self.is_broken = true;
             ApplyError::Panicked { index, command: wish.command.name(), message: panic_message(panic.as_ref()) }
         })?;
+        if let Command::ReportDigest(report) = &wish.command {
+            self.compare(report)?;
+        }
         let is_heard = self.publisher.has_subscribers() && !applied.effects.changes.is_empty();
         let event = is_heard.then(|| Event { index, effects: applied.effects, state: self.applied.state.clone() });
         Ok((applied.outcome, event))
@@ -183,7 +215,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
             if batch.is_empty() {
                 return Ok(());
             }
-            self.apply_batch(batch).map_err(|e| self.stop.fail(&e))?;
+            self.apply_batch(batch).map_err(|e| self.halt(&e))?;
         }
     }
 
@@ -202,6 +234,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
         let installed = tokio::task::spawn_blocking(install).await.map_err(io::Error::other)?;
         let (state, meta, own) = installed.map_err(|e| self.stop.fail(e.as_ref()))?;
         self.applied = Applied { state, last: meta.last_log_id, membership: meta.last_membership.clone() };
+        self.check.replaced();
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some((meta, own));
         self.publisher.publish(self.applied.state.clone(), Vec::new());
         Ok(())

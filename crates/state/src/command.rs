@@ -1,6 +1,7 @@
 //! What can be asked of the state. A command is a wish with everything decided that a pure function cannot decide.
 
 use crate::{
+    digest::Digest,
     plan::Plan,
     tokens::{JoinRole, MAX_JOIN_TOKENS, MAX_REFUSED_AGENTS},
 };
@@ -135,6 +136,23 @@ pub enum Command {
         /// Its id, from its key.
         id: String,
     },
+    /// A server says what its state amounts to, so that all can compare. Changes nothing.
+    ReportDigest(Box<DigestReport>),
+}
+
+/// See [`Command::ReportDigest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DigestReport {
+    /// The server's id.
+    pub server: String,
+    /// The entry after which its state had this digest.
+    pub index: u64,
+    /// What the digest was made of: [`crate::digest::FORM`].
+    pub form: String,
+    /// The digest of the state.
+    pub digest: Digest,
+    /// The digests of its tables, by name.
+    pub tables: Vec<(String, Digest)>,
 }
 
 impl Command {
@@ -157,6 +175,7 @@ impl Command {
             Command::CreateJoinToken { .. } => "create-join-token",
             Command::RefuseAgent { .. } => "refuse-agent",
             Command::UseJoinToken { .. } => "use-join-token",
+            Command::ReportDigest(_) => "report-digest",
         }
     }
 }

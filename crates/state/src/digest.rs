@@ -8,6 +8,10 @@ use crate::state::State;
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_128;
 
+/// The form in which rows are hashed: two states can be compared when theirs is the same. Another release may write a row in another way, with
+/// a field more, so its digests are others without anything being wrong.
+pub const FORM: &str = concat!(env!("CARGO_PKG_VERSION"), "/1");
+
 /// 128 bits that stand for what a table or a state holds. Written as 32 hexadecimal digits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "(u64, u64)", into = "(u64, u64)")]

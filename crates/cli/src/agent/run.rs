@@ -165,6 +165,7 @@ impl Agent {
             Some(server) => loop {
                 match server.consensus().stopped().await {
                     StopReason::Failed(reason) => return reason,
+                    StopReason::Diverged(divergence) => return divergence.to_string(),
                     StopReason::Closed => std::future::pending().await,
                 }
             },

@@ -10,6 +10,7 @@ pub use propose::Proposed;
 
 use crate::{
     ClusterId, Config, Events, Leadership, OpenError, ReadError, Rpc, ServerAddress, ServerId, Status, StopReason, Timings,
+    check::Check,
     config::{HAND_OVER, PROPOSALS_IN_FLIGHT},
     leadership,
     log::{Log, awaited},
@@ -21,7 +22,7 @@ use crate::{
     status,
     stop::StopCell,
 };
-use floe_state::State;
+use floe_state::{State, command::DigestReport};
 use floe_store::{DataFolder, LogStore, SnapshotId, SnapshotStore};
 use propose::Seen;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,6 +48,8 @@ struct Inner {
     seen: Mutex<Seen>,
     timings: Timings,
     address: ServerAddress,
+    /// What this server has to report of its state.
+    due: watch::Receiver<Option<DigestReport>>,
     peers: Arc<Peers>,
     receiving: Receiving,
     /// Changes of the membership, one at a time.
@@ -94,7 +97,10 @@ impl Consensus {
         begin::take_id(&store, &config.id).await?;
         let stop = StopCell::new();
         let (publisher, published) = publish::channel(restored.state().clone());
-        let machine = Machine::new(restored, snapshots.clone(), publisher, stop.clone());
+        let check = Check::new(config.id.clone(), config.check_entries);
+        let mut machine = Machine::new(restored, snapshots.clone(), publisher, stop.clone(), check);
+        machine.apply = config.apply;
+        let due = machine.due.subscribe();
         let log = Log::new(store.clone(), stop.clone());
         // Without entries, what it was about to enter does not bind it.
         let cluster = store.cluster_id().filter(|_| store.bounds().last.is_some()).map(ClusterId::from);
@@ -119,6 +125,7 @@ impl Consensus {
             seen: Mutex::default(),
             timings: config.timings.clone(),
             address: config.address.clone(),
+            due,
             peers,
             receiving: Receiving::new(snapshots),
             changing: tokio::sync::Mutex::new(()),
@@ -234,8 +241,13 @@ impl Consensus {
             self.hand_over(HAND_OVER).await;
         }
         self.inner.stop.close();
-        if let Err(error) = self.inner.raft.shutdown().await {
-            tracing::warn!("the Raft core did not end well: {error}");
+        // In a task of its own: openraft panics when its core failed and a call that waited for the reason was given up. The files must be closed
+        // all the same.
+        let raft = self.inner.raft.clone();
+        match tokio::spawn(async move { raft.shutdown().await }).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!("the Raft core did not end well: {error}"),
+            Err(error) => tracing::warn!("the Raft core did not end well: {error}"),
         }
         let tasks = std::mem::take(&mut *self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         for task in tasks {

@@ -1,7 +1,9 @@
-//! What a server sees to by itself: the first command of a cluster of several, and that the membership has its address.
+//! What a server sees to by itself: the first command of a cluster of several, that the membership has its address, and that the others can
+//! compare its state with theirs.
 
 use super::Consensus;
 use crate::{ChangeError, leadership::server_of, network::wire::Change, raft_types::WatchReceiver};
+use floe_state::Command;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -21,11 +23,13 @@ impl Consensus {
     async fn see_to_it(&self) {
         let mut metrics = self.raft().server_metrics();
         let mut leadership = self.leadership();
+        let mut due = self.inner.due.clone();
         loop {
             let is_done = self.settle().await;
             let changed = tokio::select! {
                 changed = metrics.changed() => changed.is_ok(),
                 changed = leadership.changed() => changed.is_ok(),
+                changed = due.changed() => changed.is_ok(),
                 () = sleep(AGAIN), if !is_done => true,
             };
             if !changed {
@@ -46,10 +50,25 @@ impl Consensus {
         if leadership.leader.is_none() {
             return true;
         }
+        let is_reported = self.report().await;
         match self.announce().await {
-            Ok(()) => true,
+            Ok(()) => is_reported,
             Err(error) => {
                 tracing::info!("the membership has an old address of this server: {error}");
+                false
+            }
+        }
+    }
+
+    /// Reports what this server's state amounted to, if that is due and there is somebody to compare it with. Says whether nothing is left to do.
+    async fn report(&self) -> bool {
+        let due = self.inner.due.borrow().clone();
+        let is_one_of_many = !self.is_alone() && self.raft().voter_ids().any(|id| id == *self.id());
+        let Some(report) = due.filter(|_| is_one_of_many) else { return true };
+        match self.propose(Command::ReportDigest(Box::new(report))).await {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::debug!("the digest of this server's state is not reported yet: {error}");
                 false
             }
         }

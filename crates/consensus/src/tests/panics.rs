@@ -2,7 +2,9 @@
 
 use super::register;
 use crate::{
-    StopReason, codec,
+    StopReason,
+    check::{CHECK_ENTRIES, Check},
+    codec,
     machine::{Machine, Restored},
     publish,
     raft_types::{Entry, Payload, RaftSnapshotBuilder, RaftStateMachine, log_id},
@@ -26,7 +28,13 @@ async fn a_panic_in_apply_stops_the_server_and_shows_nothing() {
     let snapshots = SnapshotStore::open_in(Arc::new(Folder::new(Fault::None))).unwrap();
     let stop = StopCell::new();
     let (publisher, published) = publish::channel(State::default());
-    let mut machine = Machine::new(Restored::load(&snapshots).unwrap(), snapshots, publisher, stop.clone());
+    let mut machine = Machine::new(
+        Restored::load(&snapshots).unwrap(),
+        snapshots,
+        publisher,
+        stop.clone(),
+        Check::new("one".to_owned().into(), CHECK_ENTRIES),
+    );
     machine.apply = |state, index, wish| {
         let applied = state.apply(index, wish);
         assert!(index != 3, "three is too many");

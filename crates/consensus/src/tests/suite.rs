@@ -35,7 +35,7 @@ impl StoreBuilder<TypeConfig, Log, Machine> for InMemory {
         let snapshots = SnapshotStore::open_in(Arc::new(Folder::new(Fault::None))).unwrap();
         let restored = Restored::load(&snapshots).unwrap();
         let (publisher, _) = publish::channel(restored.state().clone());
-        Ok(((), log, Machine::new(restored, snapshots, publisher, stop)))
+        Ok(((), log, Machine::new(restored, snapshots, publisher, stop, crate::check::Check::new("one".to_owned().into(), 1000))))
     }
 }
 
