@@ -398,7 +398,7 @@ pub(crate) enum OperatorCommand {
         #[command(subcommand)]
         command: AutopilotCommand,
     },
-    /// Backups of the cluster's state: save, inspect, verify
+    /// Backups of the cluster's state: save, restore, inspect, verify
     Snapshot {
         #[command(subcommand)]
         command: SnapshotCommand,

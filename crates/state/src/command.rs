@@ -3,6 +3,7 @@
 use crate::{
     digest::Digest,
     plan::Plan,
+    restore::{Restore, RestoreRefusal, Restored, StageRestore},
     tokens::{JoinRole, MAX_JOIN_TOKENS, MAX_REFUSED_AGENTS},
 };
 pub use floe_model::alloc::AllocUpdate;
@@ -138,6 +139,10 @@ pub enum Command {
     },
     /// A server says what its state amounts to, so that all can compare. Changes nothing.
     ReportDigest(Box<DigestReport>),
+    /// A piece of a backup that is to be restored; kept until the last one.
+    StageRestore(StageRestore),
+    /// All pieces came: the backup's content takes the place of the present one.
+    Restore(Restore),
 }
 
 /// See [`Command::ReportDigest`].
@@ -176,6 +181,8 @@ impl Command {
             Command::RefuseAgent { .. } => "refuse-agent",
             Command::UseJoinToken { .. } => "use-join-token",
             Command::ReportDigest(_) => "report-digest",
+            Command::StageRestore(_) => "stage-restore",
+            Command::Restore(_) => "restore",
         }
     }
 }
@@ -223,6 +230,8 @@ pub enum Outcome {
         /// Nodes where placements did not fit any more; nothing was placed there.
         rejected: Vec<NodeId>,
     },
+    /// A backup was restored.
+    Restored(Restored),
     /// Nothing was changed, because the wish cannot be met.
     Refused(Refusal),
 }
@@ -281,6 +290,9 @@ pub enum Refusal {
     /// More removed machines than anybody has.
     #[error("{MAX_REFUSED_AGENTS} removed machines are remembered already, and there is no room for more")]
     TooManyRefusedAgents,
+    /// A backup that is not restored.
+    #[error(transparent)]
+    Restore(#[from] RestoreRefusal),
     /// A token for the other role.
     #[error("the join token is for a {given}, but this machine joins as a {wanted}: make one with -{wanted}")]
     JoinTokenRole {

@@ -36,9 +36,9 @@ impl State {
         }
     }
 
-    /// Everything but join tokens.
-    pub(crate) fn without_tokens(&self) -> State {
-        State { join_tokens: Rows::default(), ..self.clone() }
+    /// What goes into a backup: everything but join tokens, and the pieces of another backup.
+    pub(crate) fn for_backup(&self) -> State {
+        State { join_tokens: Rows::default(), staging: None, ..self.clone() }
     }
 
     /// The highest index that any row was changed at.

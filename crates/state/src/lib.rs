@@ -19,6 +19,7 @@
 //! | [`encode`] | snapshots as bytes |
 //! | [`content`] | what of the state a backup holds, its digest and its sizes |
 //! | [`archive`] | a backup as a file |
+//! | [`restore`] | what a restore keeps, and which backups are refused |
 //! | `table`, [`digest`] | rows with the sum of their hashes; what a state amounts to, to compare servers by |
 //! | [`ids`] | ids from a seed |
 //! | [`tokens`] | join tokens |
@@ -34,6 +35,7 @@ pub mod fit;
 pub mod ids;
 mod index;
 pub mod plan;
+pub mod restore;
 mod rows;
 pub mod state;
 mod table;

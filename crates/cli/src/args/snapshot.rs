@@ -7,6 +7,14 @@ use std::path::PathBuf;
 pub(crate) enum SnapshotCommand {
     /// Save the cluster's state to a file
     Save(SnapshotSaveArgs),
+    /// Replace the cluster's state by what is in a file
+    Restore {
+        /// The file
+        file: PathBuf,
+        /// Replace the jobs of a cluster by a snapshot of another one, or by a redacted one
+        #[arg(long)]
+        force: bool,
+    },
     /// Show what is in a file
     Inspect {
         /// The file

@@ -54,6 +54,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             OperatorCommand::Autopilot { command: AutopilotCommand::Health { json } } => wait(operator::health(&client(global)?, json)),
             OperatorCommand::Snapshot { command } => match command {
                 SnapshotCommand::Save(args) => wait(operator::snapshot::save(&client(global)?, &args)),
+                SnapshotCommand::Restore { file, force } => wait(operator::snapshot::restore(&client(global)?, &file, force)),
                 SnapshotCommand::Inspect { file, json } => operator::snapshot::inspect(&file, json),
                 SnapshotCommand::Verify { file } => operator::snapshot::verify(&file),
             },

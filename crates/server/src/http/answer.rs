@@ -141,6 +141,7 @@ fn refused(refusal: &Refusal) -> Failure {
         Refusal::NodeNotFound(_) => Failure::not_found("node"),
         Refusal::AllocNotFound(_) => Failure::not_found("alloc"),
         Refusal::DeploymentNotFound(_) => Failure::not_found("deployment"),
+        Refusal::Restore(_) => Failure::bad(refusal),
         // Clients match the words; the code is what they have always got.
         Refusal::IndexConflict { .. } => Failure::text(StatusCode::INTERNAL_SERVER_ERROR, refusal.to_string()),
         Refusal::VersionGoesBack { .. } | Refusal::NodeNotDown(_) | Refusal::TooManyJoinTokens | Refusal::TooManyRefusedAgents => {

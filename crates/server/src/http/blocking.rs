@@ -39,7 +39,8 @@ impl Ctx {
         let mut state = if stale { server.view() } else { linearizable(server).await? };
         loop {
             changes.borrow_and_update();
-            let index = index_of(&state);
+            // Of what a restore brought back all counts as changed then, also a row that is older than what the client saw.
+            let index = index_of(&state).max(state.restored().index);
             if index > after || after == 0 || tokio::time::Instant::now() >= deadline {
                 let meta = self.meta(index.max(after))?;
                 return Ok((state, meta));

@@ -4,14 +4,14 @@ use super::{
     Ctx,
     answer::{Failure, Reply},
 };
-use crate::backup::{self, SaveError};
+use crate::backup::{self, RestoreError, SaveError};
 use axum::{
     body::Body,
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::Response,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use floe_api::DIGEST_HEADER;
+use floe_api::{DIGEST_HEADER, types::SnapshotRestoreResponse};
 
 /// The state as a file: of everything that was acknowledged, or with `stale` of what this server knows.
 pub(super) async fn save(ctx: &Ctx) -> Result<Reply, Failure> {
@@ -36,7 +36,21 @@ fn save_failure(error: SaveError) -> Failure {
     Failure::text(status, error.to_string())
 }
 
-/// The state becomes what is in a file.
-pub(super) async fn restore(_ctx: &Ctx) -> Result<Reply, Failure> {
-    Err(Failure::text(StatusCode::NOT_IMPLEMENTED, "not supported yet: restoring a snapshot"))
+/// The state becomes what is in a file. What is of another cluster, or redacted, is taken only with `force`, unless nothing is lost by it.
+pub(super) async fn restore(ctx: &Ctx) -> Result<Reply, Failure> {
+    let force = ctx.query.flag("force").map_err(Failure::bad)?;
+    let restored = backup::restore(ctx.server()?, ctx.body.clone(), force).await.map_err(restore_failure)?;
+    let response = SnapshotRestoreResponse { content_digest: restored.digest.to_string(), index: restored.index };
+    Reply::written(&response, restored.index)
+}
+
+fn restore_failure(error: RestoreError) -> Failure {
+    match error {
+        RestoreError::Unreadable(_) => Failure::bad(error),
+        RestoreError::Write(error) => error.into(),
+        RestoreError::Read(_) | RestoreError::NoCluster | RestoreError::Strange(_) => {
+            Failure::text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+        }
+        RestoreError::Stopping => Failure::text(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+    }
 }

@@ -52,8 +52,8 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Whether this build finds the same digest of the content as the one that wrote it. Another version may write the same content in other
-    /// bytes, so only of an archive of the same version this must be true.
+    /// Whether this build finds the same digest of the content as the one that wrote it. Only a build that makes digests in another form
+    /// ([`crate::digest::FORM`]) may find another one.
     pub fn has_same_digest(&self) -> bool {
         self.metadata.digest == self.state.content_digest()
     }
@@ -68,7 +68,7 @@ pub fn encode(state: &State, origin: Origin) -> Result<Vec<u8>, ArchiveError> {
 }
 
 fn encode_within(state: &State, origin: Origin, max_body: u64, max_archive: usize) -> Result<Vec<u8>, ArchiveError> {
-    let body = state.without_tokens().encode();
+    let body = state.for_backup().encode();
     if body.len() as u64 > max_body {
         return Err(ArchiveError::state_too_large(body.len(), max_body));
     }
@@ -105,6 +105,17 @@ pub fn decode(bytes: &[u8]) -> Result<Archive, ArchiveError> {
     let state = State::decode(&body)?;
     metadata.check(&state)?;
     Ok(Archive { metadata, state, file_digest: digest.iter().map(|byte| format!("{byte:02x}")).collect() })
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn in_words(error: &ArchiveError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        text.push_str(&format!(": {next}"));
+        cause = next.source();
+    }
+    text
 }
 
 /// The SHA-256 of a whole file, as it travels.

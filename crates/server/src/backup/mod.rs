@@ -1,5 +1,9 @@
 //! Backups of what the cluster agreed on: the state as an archive, and an archive as the state.
 
+mod restore;
+
+pub(crate) use restore::{RestoreError, restore};
+
 use crate::{Server, leader::now};
 use floe_consensus::ReadError;
 use floe_state::{
