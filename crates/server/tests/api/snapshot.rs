@@ -32,7 +32,8 @@ async fn a_restore_brings_everything_back_and_wakes_who_waits() {
     let world = World::full().await;
     let bytes = saved(&world).await;
     let before = archive::decode(&bytes).unwrap().state;
-    assert_eq!(world.delete("/v1/job/web?purge=true").await.status, 200);
+    let gone = world.delete("/v1/job/web?purge=true").await.ok();
+    world.wait(&format!("/v1/evaluation/{}", gone["EvalID"].as_str().unwrap()), |e| e["Status"] == "complete").await;
     let seen = world.get("/v1/jobs").await;
     assert!(!seen.column("ID").contains(&"web".to_owned()));
     let (list, row) = (world.get("/v1/job/web").await.index(), world.get("/v1/node/n1").await.index());
@@ -45,7 +46,10 @@ async fn a_restore_brings_everything_back_and_wakes_who_waits() {
     assert!(restored.index() > before.index());
     assert!(listed.column("ID").contains(&"web".to_owned()), "a list that was waited for");
     assert!(listed.index() >= restored.index() && read.index() >= restored.index(), "a row that is as old as it was is news all the same");
-    assert_eq!(world.get("/v1/job/web").await.ok()["ModifyIndex"], before.job(&floe_model::JobKey::new("default", "web")).unwrap().modify_index);
+    assert_eq!(
+        world.get("/v1/job/web").await.ok()["ModifyIndex"],
+        before.job(&floe_model::JobKey::new("default", "web")).unwrap().modify_index
+    );
     // Nothing new: who waits from there on waits.
     let again = world.get(&format!("/v1/node/n1?index={}&wait=100ms", read.index())).await;
     assert_eq!(again.index(), read.index());
