@@ -398,7 +398,7 @@ pub(crate) enum OperatorCommand {
         #[command(subcommand)]
         command: AutopilotCommand,
     },
-    /// Backups of the cluster's state: save, restore, inspect, verify
+    /// Backups of the cluster's state: save, restore, inspect, verify, redact
     Snapshot {
         #[command(subcommand)]
         command: SnapshotCommand,

@@ -118,3 +118,65 @@ proptest! {
         prop_assert!(archive::decode(&begun).is_err());
     }
 }
+
+/// A job with a secret in every place that is for free text.
+fn secretive() -> floe_model::Job {
+    let mut value = serde_json::to_value(job("secretive", JobType::Service)).unwrap();
+    value["Meta"] = serde_json::json!({ "a": "SECRET" });
+    value["Payload"] = serde_json::json!("SECRET");
+    let group = &mut value["TaskGroups"][0];
+    group["Meta"] = serde_json::json!({ "a": "SECRET" });
+    group["Services"][0]["Tags"] = serde_json::json!(["SECRET"]);
+    group["Services"][0]["Meta"] = serde_json::json!({ "a": "SECRET" });
+    group["Services"][0]["Checks"] =
+        serde_json::json!([{ "Name": "c", "Args": ["SECRET"], "Body": "SECRET", "Header": { "h": ["SECRET"] } }]);
+    let task = &mut group["Tasks"][0];
+    task["Env"] = serde_json::json!({ "PASSWORD": "SECRET", "EMPTY": "" });
+    task["Config"] = serde_json::json!({ "command": "/bin/app", "args": ["-p", "SECRET"], "auth": { "password": "SECRET" }, "n": 7 });
+    task["Templates"] = serde_json::json!([{ "EmbeddedTmpl": "SECRET", "DestPath": "local/a", "ChangeScript": { "Command": "/bin/x", "Args": ["SECRET"] } }]);
+    task["Artifacts"] = serde_json::json!([{ "GetterSource": "https://u:SECRET@x", "GetterOptions": { "a": "SECRET" }, "GetterHeaders": { "a": "SECRET" } }]);
+    task["Secrets"] = serde_json::json!([{ "Name": "s", "Config": { "a": "SECRET" }, "Env": { "a": "SECRET" } }]);
+    task["Actions"] = serde_json::json!([{ "Name": "a", "Command": "/bin/x", "Args": ["SECRET"] }]);
+    task["Meta"] = serde_json::json!({ "a": "SECRET" });
+    floe_model::wire::from_value(value).unwrap().value
+}
+
+#[test]
+fn a_redacted_copy_holds_no_secret_and_is_otherwise_the_same() {
+    let mut m = Machine::with_node();
+    m.run(Command::SetClusterVersion { version: 1 });
+    let j = secretive();
+    let submission = floe_model::job::JobSubmission {
+        source: "SECRET".to_owned(),
+        variables: "SECRET".to_owned(),
+        variable_flags: [("v".to_owned(), "SECRET".to_owned())].into(),
+        ..floe_model::job::JobSubmission::default()
+    };
+    let register = floe_state::command::RegisterJob {
+        job: Box::new(j.clone()),
+        submission: Some(submission),
+        enforce_index: None,
+        eval_priority: None,
+    };
+    m.run(Command::RegisterJob(register));
+    m.place(vec![alloc("a", &j, 0), alloc("b", &j, 1)], &j);
+    m.report("a", AllocClientStatus::Running);
+    let has_secret = |s: &State| s.encode().windows(6).any(|w| w == b"SECRET");
+    let state = &m.state;
+    assert!(has_secret(state));
+    let redacted = state.redacted().unwrap();
+    assert!(!has_secret(&redacted));
+    assert_eq!((redacted.counts(), redacted.index()), (state.counts(), state.index()));
+    let shown = redacted.alloc(&"a".into()).unwrap().job.clone().unwrap();
+    let task = &shown.task_groups[0].tasks[0];
+    assert_eq!((task.env["PASSWORD"].as_str(), task.env["EMPTY"].as_str()), (archive::REDACTED, ""));
+    assert_eq!(
+        (&task.config["command"], &task.config["n"], task.config["args"].as_array().unwrap().len()),
+        (&"/bin/app".into(), &7.into(), 2)
+    );
+    assert_eq!(task.templates[0].dest_path, "local/a");
+    let bytes = archive::encode(&redacted, Origin { redacted: true, ..origin() }).unwrap();
+    let read = archive::decode(&bytes).unwrap();
+    assert!(read.metadata.redacted && read.has_same_digest() && read.metadata.digest != state.content_digest());
+    assert_eq!(read.state.job_summary(&support::key("secretive")), state.job_summary(&support::key("secretive")));
+}

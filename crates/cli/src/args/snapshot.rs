@@ -23,6 +23,16 @@ pub(crate) enum SnapshotCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Write a copy without what may be secret: environments, templates, arguments, metadata, the jobs' sources
+    Redact {
+        /// The file
+        file: PathBuf,
+        /// The copy to write
+        copy: PathBuf,
+        /// Write over a file that is there
+        #[arg(long)]
+        overwrite: bool,
+    },
     /// Check that a file is whole and can be read, without any agent
     Verify {
         /// The file

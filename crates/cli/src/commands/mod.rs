@@ -56,6 +56,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 SnapshotCommand::Save(args) => wait(operator::snapshot::save(&client(global)?, &args)),
                 SnapshotCommand::Restore { file, force } => wait(operator::snapshot::restore(&client(global)?, &file, force)),
                 SnapshotCommand::Inspect { file, json } => operator::snapshot::inspect(&file, json),
+                SnapshotCommand::Redact { file, copy, overwrite } => operator::snapshot::redact(&file, &copy, overwrite),
                 SnapshotCommand::Verify { file } => operator::snapshot::verify(&file),
             },
         },

@@ -73,6 +73,10 @@ fn a_machine_that_lost_everything_gets_its_cluster_back() {
         assert!(world.floe(&["operator", "snapshot", "verify", name(&file)]).ok().contains("is whole"));
         let shown = world.floe(&["operator", "snapshot", "inspect", name(&file)]).ok();
         assert!(shown.contains(text(&said["ClusterID"])) && shown.contains("job_versions"), "{shown}");
+        let redacted = world.dir().join("redacted.snap");
+        world.floe(&["operator", "snapshot", "redact", name(&file), name(&redacted)]).ok();
+        assert_eq!(inspect(world, &redacted)["Redacted"], true);
+        snapshot(world, &agent, &["restore", name(&redacted)]).fails(1, &["it is redacted", "-force"]);
         // Everything is gone: the jobs, then the machine.
         agent.api().stop_all_jobs();
         assert!(agent.terminate().success());

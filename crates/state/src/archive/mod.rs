@@ -14,9 +14,11 @@
 
 mod error;
 mod metadata;
+mod redact;
 
 pub use error::ArchiveError;
 pub use metadata::{Metadata, Origin};
+pub use redact::{REDACTED, RedactError};
 
 use crate::State;
 use flate2::{Compression, read::DeflateDecoder, write::DeflateEncoder};

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use floe_api::ApiClient;
 use floe_model::Timestamp;
 use floe_state::{
-    archive::{self, Archive, MAX_ARCHIVE_BYTES},
+    archive::{self, Archive, MAX_ARCHIVE_BYTES, Origin},
     content::TableSize,
 };
 use futures::TryStreamExt;
@@ -137,5 +137,16 @@ pub(in crate::commands) fn verify(path: &Path) -> anyhow::Result<ExitCode> {
     }
     let rows: u64 = m.counts.values().sum();
     output::line(format!("{} is whole: index {}, {rows} rows, {bytes} bytes, content {}", path.display(), m.index, m.digest));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a copy without what may be secret.
+pub(in crate::commands) fn redact(path: &Path, copy: &Path, overwrite: bool) -> anyhow::Result<ExitCode> {
+    refuse_overwriting(copy, overwrite)?;
+    let (archive, _) = read(path)?;
+    let origin = Origin { redacted: true, ..archive.metadata.origin() };
+    let bytes = archive::encode(&archive.state.redacted()?, origin)?;
+    write_whole(copy, &bytes, overwrite)?;
+    output::line(format!("Redacted copy written to {}: {} bytes", copy.display(), bytes.len()));
     Ok(ExitCode::SUCCESS)
 }
