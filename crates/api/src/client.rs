@@ -1,5 +1,7 @@
 //! A typed client of the API.
 
+mod snapshot;
+
 use crate::types::{
     AgentHealth, AgentSelf, AllocStopResponse, AllocationListStub, JobDeregisterResponse, JobListStub, JobRegisterRequest,
     JobRegisterResponse, JobValidateRequest, JobValidateResponse, NodeListStub, ServiceListStub,
@@ -118,6 +120,12 @@ pub struct ApiClient {
     http: reqwest::Client,
 }
 
+/// What a request carries.
+struct Body {
+    content_type: &'static str,
+    bytes: Vec<u8>,
+}
+
 /// Escapes one segment of a path, or a value of a query.
 pub fn escape(segment: &str) -> String {
     utf8_percent_encode(segment, SEGMENT).to_string()
@@ -152,7 +160,7 @@ impl ApiClient {
         method: Method,
         path: &str,
         query: &[(&str, String)],
-        body: Option<Vec<u8>>,
+        body: Option<Body>,
         timeout: Option<Duration>,
     ) -> Result<Response, ApiError> {
         let mut query: Vec<(&str, String)> = query.to_vec();
@@ -169,7 +177,7 @@ impl ApiClient {
             request = request.timeout(timeout);
         }
         if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body);
+            request = request.header("content-type", body.content_type).body(body.bytes);
         }
         let response = request.send().await.map_err(|source| self.unreachable(source))?;
         let status = response.status();
@@ -228,7 +236,8 @@ impl ApiClient {
         body: &impl Serialize,
     ) -> Result<Answer<T>, ApiError> {
         let body = serde_json::to_vec(body).map_err(|e| ApiError::BadAnswer { path: path.to_owned(), cause: e.to_string() })?;
-        let response = self.send(Method::PUT, path, query, Some(body), Some(ANSWER_TIMEOUT)).await?;
+        let response =
+            self.send(Method::PUT, path, query, Some(Body { content_type: "application/json", bytes: body }), Some(ANSWER_TIMEOUT)).await?;
         answer(path, response).await
     }
 

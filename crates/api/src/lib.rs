@@ -37,6 +37,8 @@ pub const RPC_ADDRESS_ATTRIBUTE: &str = "unique.floe.rpc_address";
 pub const MAX_BODY_BYTES: usize = 1 << 20;
 /// Largest body of a request that carries a job, in bytes.
 pub const MAX_JOB_BODY_BYTES: usize = 4 << 20;
+/// Largest body of a request that carries a snapshot, in bytes.
+pub const MAX_SNAPSHOT_BODY_BYTES: usize = 512 << 20;
 /// Largest frame of the RPC protocol in bytes.
 pub const MAX_RPC_FRAME_BYTES: usize = 8 << 20;
 
@@ -46,5 +48,7 @@ pub const INDEX_HEADER: &str = "x-nomad-index";
 pub const KNOWN_LEADER_HEADER: &str = "x-nomad-knownleader";
 /// Milliseconds since this server last heard of the leader.
 pub const LAST_CONTACT_HEADER: &str = "x-nomad-lastcontact";
+/// The SHA-256 of a snapshot as it travels: `sha-256=` and the digest in base64.
+pub const DIGEST_HEADER: &str = "digest";
 /// Where the next page begins.
 pub const NEXT_TOKEN_HEADER: &str = "x-nomad-nexttoken";

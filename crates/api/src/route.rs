@@ -77,6 +77,8 @@ pub enum Route {
     RaftTransfer,
     AutopilotHealth,
     JoinToken,
+    SaveSnapshot,
+    RestoreSnapshot,
 }
 
 /// A path that leads nowhere.
@@ -206,6 +208,8 @@ impl Route {
             ("operator", ["raft", "transfer-leadership"]) => write(Route::RaftTransfer),
             ("operator", ["autopilot", "health"]) => read(Route::AutopilotHealth),
             ("operator", ["join-token"]) => write(Route::JoinToken),
+            ("operator", ["snapshot"]) if method == Method::Put => Ok(Route::RestoreSnapshot),
+            ("operator", ["snapshot"]) => read(Route::SaveSnapshot),
             ("agent" | "client" | "node" | "deployment" | "allocation" | "service" | "jobs" | "evaluations", [_, ..]) => {
                 Err(RouteError::NotSupportedYet)
             }
@@ -240,6 +244,7 @@ impl Route {
     pub fn max_body(&self) -> usize {
         match self {
             Route::RegisterJob | Route::UpdateJob(_) | Route::ParseJob | Route::ValidateJob => crate::MAX_JOB_BODY_BYTES,
+            Route::RestoreSnapshot => crate::MAX_SNAPSHOT_BODY_BYTES,
             _ => crate::MAX_BODY_BYTES,
         }
     }

@@ -277,6 +277,13 @@ wire! {
         "Expires" expires: Timestamp,
         "Servers" servers: Vec<String>,
     }
+
+    /// What a restore came to.
+    pub struct SnapshotRestoreResponse {
+        "ContentDigest" content_digest: String,
+        /// The index right after it.
+        "Index" index: u64,
+    }
 }
 
 /// What an agent says of itself.

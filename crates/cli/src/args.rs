@@ -1,5 +1,9 @@
 //! Every command with its flags.
 
+mod snapshot;
+
+pub(crate) use snapshot::{SnapshotCommand, SnapshotSaveArgs};
+
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -395,6 +399,11 @@ pub(crate) enum OperatorCommand {
     Autopilot {
         #[command(subcommand)]
         command: AutopilotCommand,
+    },
+    /// Backups of the cluster's state: save, restore, inspect, verify, redact
+    Snapshot {
+        #[command(subcommand)]
+        command: SnapshotCommand,
     },
 }
 

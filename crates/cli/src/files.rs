@@ -1,9 +1,10 @@
-//! Files for job files: the folder that a job file stands in, and nothing outside of it.
+//! Files for job files: the folder that a job file stands in, and nothing outside of it. And files that are written as a whole.
 
+use anyhow::Context;
 use floe_jobspec::{Files, FilesError};
 use std::{
     fs,
-    io::Read,
+    io::{Read, Write},
     path::{Path, PathBuf},
 };
 
@@ -94,6 +95,18 @@ pub(crate) fn read_bounded(path: &Path, max_bytes: usize) -> Result<Vec<u8>, Fil
     if bytes.len() > max_bytes { Err(FilesError::TooLarge(max_bytes)) } else { Ok(bytes) }
 }
 
+/// Writes a file that appears only when it is whole and on disk, readable by its owner alone. One that is there stays, unless `overwrite` is set.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8], overwrite: bool) -> anyhow::Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let what = || format!("write {}", path.display());
+    // Beside the target, so that it can be renamed; it is gone again should anything fail.
+    let mut file = tempfile::Builder::new().prefix(".floe-").suffix(".tmp").tempfile_in(folder).with_context(what)?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).with_context(what)?;
+    let kept = if overwrite { file.persist(path) } else { file.persist_noclobber(path) };
+    kept.map_err(|e| e.error).with_context(what)?;
+    fs::File::open(folder).and_then(|f| f.sync_all()).with_context(what)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -114,5 +127,20 @@ mod tests {
         assert!(matches!(folder.read("link", 9), Err(FilesError::Other(_))));
         assert_eq!(folder.list(9), Ok(vec!["sub/a".to_owned()]));
         assert!(folder.list(0).is_err());
+    }
+
+    #[test]
+    fn a_file_is_written_as_a_whole_and_for_its_owner() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.snap");
+        write_whole(&path, b"one", false).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(write_whole(&path, b"two", false).is_err(), "what is there stays");
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        write_whole(&path, b"two", true).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left");
+        assert!(write_whole(&dir.path().join("no/a.snap"), b"x", false).is_err());
     }
 }

@@ -141,7 +141,7 @@ impl Keeper {
 
     /// The servers wait for the end of something that this node does not have (its database was lost): it is over.
     fn say_gone(&self, alloc: &Allocation) {
-        self.shared.reporter.report(AllocUpdate {
+        self.shared.reporter.say(AllocUpdate {
             id: alloc.id.clone(),
             node_id: self.shared.node.id.clone(),
             client_status: AllocClientStatus::Complete,
@@ -162,6 +162,7 @@ impl Keeper {
             }
             remove(&shared, &id).await;
             registry.remove(&id);
+            shared.reporter.forget(&id);
         });
     }
 

@@ -1,6 +1,6 @@
 //! The way to the servers: registration, heartbeats, reports, and the stream of desired sets.
 
-use crate::{clock, db::words};
+use crate::{clock, db::words, report::Reporter};
 use bytes::Bytes;
 use floe_api::rpc::{self, Deframer, Desired, Heartbeat, KEEPALIVE_MS, Lease, RegisterNode, Report, WatchDesired};
 use floe_model::{AllocId, Node, NodeId, alloc::AllocUpdate};
@@ -87,7 +87,7 @@ impl Link {
     }
 
     /// The registrar: registers the node, again whenever a server does not know it, and keeps its lease. `registered` tells the others.
-    pub(crate) async fn keep_lease(self, node: Arc<Node>, registered: watch::Sender<bool>, stop: CancellationToken) {
+    pub(crate) async fn keep_lease(self, node: Arc<Node>, reporter: Reporter, registered: watch::Sender<bool>, stop: CancellationToken) {
         let mut retry = FIRST_RETRY;
         loop {
             let known = *registered.borrow();
@@ -106,6 +106,8 @@ impl Link {
                     self.servers.learn(&lease.servers);
                     if !known {
                         tracing::info!(node = %self.node_id, "the node is registered");
+                        // Servers that did not know the node may not know what became of its allocations either.
+                        reporter.say_again();
                     }
                     registered.send_replace(true);
                     retry = FIRST_RETRY;

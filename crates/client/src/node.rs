@@ -161,7 +161,7 @@ impl Client {
         let (known_in, known) = watch::channel(registry.indexes());
         let (stop, stop_link) = (CancellationToken::new(), CancellationToken::new());
         let (tasks, link_tasks) = (TaskTracker::new(), TaskTracker::new());
-        link_tasks.spawn(link.clone().keep_lease(shared.node.clone(), registered_in, stop_link.clone()));
+        link_tasks.spawn(link.clone().keep_lease(shared.node.clone(), shared.reporter.clone(), registered_in, stop_link.clone()));
         link_tasks.spawn(shared.reporter.clone().run(link.clone(), stop_link.clone()));
         tasks.spawn(link.watch_desired(frames_in, known, registered.clone(), stop.clone()));
         let keeper = Keeper { shared: shared.clone(), registry: registry.clone(), frames, stops: stops_rx, known: known_in };

@@ -50,7 +50,8 @@ pub(crate) fn reconcile(known: &BTreeMap<AllocId, Known>, desired: Desired) -> V
                 };
                 stops.push(Action::Stop(alloc, reason));
             }
-            Some(k) if k.alloc_modify_index < alloc.alloc_modify_index => runs.push(Action::Update(alloc)),
+            // A restore of a backup may bring back an older one: what the servers say now counts.
+            Some(k) if k.alloc_modify_index != alloc.alloc_modify_index => runs.push(Action::Update(alloc)),
             Some(_) => {}
         }
     }
@@ -99,6 +100,7 @@ mod tests {
         assert_eq!(kinds(&none, vec![alloc("a", 5, lost)]), Vec::<&str>::new());
         assert_eq!(kinds(&known(false), vec![alloc("a", 6, |_| {})]), ["update"]);
         assert_eq!(kinds(&known(false), vec![alloc("a", 5, |_| {})]), Vec::<&str>::new());
+        assert_eq!(kinds(&known(false), vec![alloc("a", 4, |_| {})]), ["update"], "a restore brought it back");
         assert_eq!(kinds(&known(false), vec![alloc("a", 6, stopped)]), ["stop"]);
         assert_eq!(kinds(&known(false), vec![alloc("a", 6, lost)]), ["stop"]);
         assert_eq!(kinds(&known(true), vec![alloc("a", 6, stopped)]), Vec::<&str>::new());

@@ -1,4 +1,5 @@
-//! The reporter: tells the servers what became of allocations, the newest word of each, again and again until they took it.
+//! The reporter: tells the servers what became of allocations, the newest word of each, again and again until they took it. And once more when they
+//! may have forgotten: a restored backup knows less than they did.
 
 use crate::link::Link;
 use floe_api::rpc::MAX_REPORTED;
@@ -18,30 +19,45 @@ const RETRY: Duration = Duration::from_secs(1);
 #[derive(Clone, Default)]
 pub(crate) struct Reporter {
     pending: Arc<Mutex<BTreeMap<AllocId, AllocUpdate>>>,
+    /// The newest word of each allocation that the node has.
+    said: Arc<Mutex<BTreeMap<AllocId, AllocUpdate>>>,
     wake: Arc<Notify>,
 }
 
 impl Reporter {
     /// Leaves a status; it replaces an older one of the same allocation that was not sent yet.
     pub(crate) fn report(&self, report: AllocUpdate) {
-        self.lock().insert(report.id.clone(), report);
+        lock(&self.said).insert(report.id.clone(), report.clone());
+        self.say(report);
+    }
+
+    /// As [`Reporter::report`], of something that the node does not have: it is said once.
+    pub(crate) fn say(&self, report: AllocUpdate) {
+        lock(&self.pending).insert(report.id.clone(), report);
         self.wake.notify_one();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<AllocId, AllocUpdate>> {
-        // A panic while the lock was held cannot leave the map half changed: each use is one call.
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Says all again.
+    pub(crate) fn say_again(&self) {
+        let said: Vec<AllocUpdate> = lock(&self.said).values().cloned().collect();
+        self.put_back(said);
+        self.wake.notify_one();
+    }
+
+    /// The node does not have it any more.
+    pub(crate) fn forget(&self, id: &AllocId) {
+        lock(&self.said).remove(id);
     }
 
     fn take(&self) -> Vec<AllocUpdate> {
-        let mut pending = self.lock();
+        let mut pending = lock(&self.pending);
         let ids: Vec<AllocId> = pending.keys().take(MAX_REPORTED).cloned().collect();
         ids.iter().filter_map(|id| pending.remove(id)).collect()
     }
 
     /// What was not sent waits again, unless there is something newer.
     fn put_back(&self, reports: Vec<AllocUpdate>) {
-        let mut pending = self.lock();
+        let mut pending = lock(&self.pending);
         for report in reports {
             pending.entry(report.id.clone()).or_insert(report);
         }
@@ -49,7 +65,7 @@ impl Reporter {
 
     /// True when nothing waits to be sent.
     pub(crate) fn is_idle(&self) -> bool {
-        self.lock().is_empty()
+        lock(&self.pending).is_empty()
     }
 
     /// Sends until it is stopped.
@@ -69,5 +85,38 @@ impl Reporter {
                 }
             }
         }
+    }
+}
+
+fn lock<T>(map: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // A panic while the lock was held cannot leave the map half changed: each use is one call.
+    map.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use floe_model::AllocClientStatus;
+
+    fn report(id: &str, client_status: AllocClientStatus) -> AllocUpdate {
+        AllocUpdate { id: id.into(), client_status, ..AllocUpdate::default() }
+    }
+
+    #[test]
+    fn the_newest_word_of_what_the_node_has_can_be_said_again() {
+        let reporter = Reporter::default();
+        reporter.report(report("a", AllocClientStatus::Pending));
+        reporter.report(report("a", AllocClientStatus::Running));
+        reporter.report(report("b", AllocClientStatus::Complete));
+        reporter.say(report("never-had", AllocClientStatus::Complete));
+        assert_eq!(reporter.take().len(), 3);
+        assert!(reporter.is_idle());
+        reporter.report(report("b", AllocClientStatus::Failed));
+        reporter.forget(&"c".into());
+        reporter.say_again();
+        assert_eq!(reporter.take(), [report("a", AllocClientStatus::Running), report("b", AllocClientStatus::Failed)]);
+        reporter.forget(&"a".into());
+        reporter.say_again();
+        assert_eq!(reporter.take(), [report("b", AllocClientStatus::Failed)]);
     }
 }

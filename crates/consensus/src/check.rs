@@ -90,12 +90,12 @@ impl Check {
 
     /// This server applied an entry. Returns what it has to report, when that is due.
     pub(crate) fn applied(&mut self, state: &State) -> Option<DigestReport> {
-        if !state.index().is_multiple_of(self.every) {
+        if !state.log_index().is_multiple_of(self.every) {
             return None;
         }
         let mark = DigestReport {
             server: self.own.as_str().to_owned(),
-            index: state.index(),
+            index: state.log_index(),
             form: FORM.to_owned(),
             digest: state.digest(),
             tables: state.table_digests().into_iter().map(|(name, digest)| (name.to_owned(), digest)).collect(),

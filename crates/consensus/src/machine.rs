@@ -18,6 +18,7 @@ use crate::{
 use floe_state::{Command, Outcome, State, command::DigestReport};
 use floe_store::{SnapshotFile, SnapshotId, SnapshotStore};
 use futures::{FutureExt, Stream, StreamExt};
+use serde::{Deserialize, Serialize};
 use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -37,6 +38,14 @@ enum ApplyError {
     Broken { index: u64 },
     #[error(transparent)]
     Diverged(#[from] Divergence),
+}
+
+/// What the proposer of an entry is told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Answered {
+    /// The state's index right after the entry.
+    pub(crate) index: u64,
+    pub(crate) outcome: Outcome,
 }
 
 /// The state with its place in the log.
@@ -101,15 +110,16 @@ impl Machine {
     /// Applies a batch, shows the outcome, answers.
     fn apply_batch(&mut self, batch: Vec<EntryResponder>) -> Result<(), ApplyError> {
         let mut events = Vec::new();
-        let mut answers: Vec<(ApplyResponder, Outcome)> = Vec::new();
+        let mut answers: Vec<(ApplyResponder, Answered)> = Vec::new();
         for (entry, responder) in batch {
             let (outcome, event) = self.apply_entry(entry)?;
             events.extend(event);
-            answers.extend(responder.map(|r| (r, outcome)));
+            let index = self.applied.state.index();
+            answers.extend(responder.map(|r| (r, Answered { index, outcome })));
         }
         self.publisher.publish(self.applied.state.clone(), events);
-        for (responder, outcome) in answers {
-            responder.send(outcome);
+        for (responder, answer) in answers {
+            responder.send(answer);
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ pub const EVENT_BACKLOG: usize = 1024;
 /// What an entry changed.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// The entry's index.
+    /// The entry's place in the log.
     pub index: u64,
     /// What it changed; never empty.
     pub effects: Effects,
@@ -32,7 +32,7 @@ pub enum EventError {
     Closed,
 }
 
-/// A subscription. A view taken after subscribing may include events that are still to come: skip those up to its index.
+/// A subscription. A view taken after subscribing may include events that are still to come: skip those up to its place in the log.
 pub struct Events {
     receiver: broadcast::Receiver<Arc<Event>>,
 }

@@ -7,7 +7,7 @@ openraft::declare_raft_types!(
     /// Which types openraft works with.
     pub(crate) TypeConfig:
         D = floe_state::Entry,
-        R = floe_state::Outcome,
+        R = crate::machine::Answered,
         NodeId = ServerId,
         Node = ServerAddress,
         LeaderId = openraft::impls::leader_id_std::LeaderId<u64, ServerId>,

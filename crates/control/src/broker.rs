@@ -109,6 +109,12 @@ pub struct BrokerCounts {
 }
 
 impl Broker {
+    /// A broker that holds nothing, and knows no token that this one gave out.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        Broker { next_token: self.next_token, ..Broker::default() }
+    }
+
     /// Takes an evaluation that is to be looked at. One that is known already is taken once.
     pub fn enqueue(&mut self, eval: Arc<Evaluation>, now: Timestamp) {
         if self.held.contains_key(&eval.id) || eval.is_terminal() {
@@ -326,6 +332,18 @@ mod tests {
         b.tick(at(61));
         let (_, new) = next(&mut b, 61).unwrap();
         assert!(!b.ack(&"a".into(), old) && b.ack(&"a".into(), new));
+    }
+
+    #[test]
+    fn a_worker_from_before_everything_changed_holds_nothing() {
+        let mut b = Broker::default();
+        b.enqueue(eval("a", "job", 50, 1), at(0));
+        let (_, old) = next(&mut b, 0).unwrap();
+        let mut b = b.emptied();
+        assert_eq!((b.counts(), next(&mut b, 0)), (BrokerCounts::default(), None));
+        b.enqueue(eval("a", "job", 50, 1), at(0));
+        let (_, new) = next(&mut b, 0).unwrap();
+        assert!(!b.is_outstanding(&"a".into(), old) && b.is_outstanding(&"a".into(), new));
     }
 
     #[test]

@@ -16,6 +16,7 @@
 
 pub mod admission;
 mod autopilot;
+mod backup;
 pub mod http;
 mod leader;
 pub mod peers;

@@ -22,6 +22,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub struct ServerConfig {
     /// The name that people know it by.
     pub name: String,
+    /// The version of this build.
+    pub version: &'static str,
     /// The region that it serves.
     pub region: String,
     /// The datacenter that it stands in.
@@ -40,6 +42,7 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             name: "floe".to_owned(),
+            version: "",
             region: floe_model::ids::DEFAULT_REGION.to_owned(),
             datacenter: "dc1".to_owned(),
             workers: std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),

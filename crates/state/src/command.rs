@@ -3,6 +3,7 @@
 use crate::{
     digest::Digest,
     plan::Plan,
+    restore::{Restore, RestoreRefusal, Restored, StageRestore},
     tokens::{FOUNDING_TIME, JoinRole, MAX_FOUNDERS, MAX_JOIN_TOKENS, MAX_REFUSED_AGENTS},
 };
 pub use floe_model::alloc::AllocUpdate;
@@ -156,6 +157,10 @@ pub enum Command {
         /// Its id, from its key.
         id: String,
     },
+    /// A piece of a backup that is to be restored; kept until the last one.
+    StageRestore(StageRestore),
+    /// All pieces came: the backup's content takes the place of the present one.
+    Restore(Restore),
 }
 
 /// See [`Command::ReportDigest`].
@@ -197,6 +202,8 @@ impl Command {
             Command::ReportDigest(_) => "report-digest",
             Command::BeginFounding { .. } => "begin-founding",
             Command::AdmitFounder { .. } => "admit-founder",
+            Command::StageRestore(_) => "stage-restore",
+            Command::Restore(_) => "restore",
         }
     }
 }
@@ -244,6 +251,8 @@ pub enum Outcome {
         /// Nodes where placements did not fit any more; nothing was placed there.
         rejected: Vec<NodeId>,
     },
+    /// A backup was restored.
+    Restored(Restored),
     /// Nothing was changed, because the wish cannot be met.
     Refused(Refusal),
 }
@@ -317,6 +326,9 @@ pub enum Refusal {
     /// More servers than can begin a cluster.
     #[error("{0} servers cannot begin a cluster together: at most {MAX_FOUNDERS} can")]
     TooManyFounders(usize),
+    /// A backup that is not restored.
+    #[error(transparent)]
+    Restore(#[from] RestoreRefusal),
     /// A token for the other role.
     #[error("the join token is for a {given}, but this machine joins as a {wanted}: make one with -{wanted}")]
     JoinTokenRole {

@@ -59,14 +59,17 @@ impl State {
     /// The digest of everything that the servers agree on, the index and the tables' indexes included. Two servers at the same index have the
     /// same one. Costs the same however much the state holds.
     pub fn digest(&self) -> Digest {
-        Digest::of(&(self.index, self.cluster_version, self.table_index, self.table_digests()))
+        let staging = self.staging.as_ref().map(|s| (&s.id, s.total, s.staged(), s.touched));
+        let indexes = (self.log_index, self.offset, self.table_index);
+        Digest::of(&(indexes, self.cluster_version, &self.restored, staging, self.table_digests()))
     }
 
     /// The digest of each table's rows, by the table's name; always in the same order. What an empty table has is the same for all.
     pub fn table_digests(&self) -> Vec<(&'static str, Digest)> {
         // All fields are named, so that a table that is added is not forgotten here.
         let State {
-            index: _,
+            log_index: _,
+            offset: _,
             cluster_version: _,
             table_index: _,
             jobs,
@@ -80,6 +83,8 @@ impl State {
             join_tokens,
             refused_agents,
             founding,
+            restored: _,
+            staging: _,
             derived: _,
         } = self;
         vec![

@@ -5,6 +5,7 @@
 
 use crate::{
     command::CLUSTER_VERSION,
+    restore::{Restored, Staging},
     state::{State, TABLES},
     tokens::{Founding, JoinToken},
 };
@@ -40,7 +41,9 @@ pub enum DecodeError {
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Body {
+    /// The place in the log.
     index: u64,
+    offset: u64,
     cluster_version: u32,
     table_index: [u64; TABLES],
     /// Every distinct job that anything below refers to.
@@ -59,6 +62,8 @@ struct Body {
     join_tokens: Vec<JoinToken>,
     refused_agents: Vec<String>,
     founding: Option<Founding>,
+    restored: Restored,
+    staging: Option<Staging>,
 }
 
 /// Gathers jobs by identity, so that each is written once.
@@ -90,7 +95,8 @@ impl State {
         let allocs =
             self.allocs.values().map(|a| (Allocation { job: None, ..(**a).clone() }, a.job.as_deref().map(|j| pool.place(j)))).collect();
         let body = Body {
-            index: self.index,
+            index: self.log_index,
+            offset: self.offset,
             cluster_version: self.cluster_version,
             table_index: self.table_index,
             jobs: pool.jobs,
@@ -105,6 +111,8 @@ impl State {
             join_tokens: self.join_tokens.values().map(|t| (**t).clone()).collect(),
             refused_agents: self.refused_agents.keys().cloned().collect(),
             founding: self.founding.as_deref().cloned(),
+            restored: self.restored.clone(),
+            staging: self.staging.as_deref().cloned(),
         };
         let mut bytes = MAGIC.to_vec();
         bytes.extend(FORMAT.to_be_bytes());
@@ -135,7 +143,15 @@ impl State {
 fn build(body: Body) -> Result<State, DecodeError> {
     let jobs: Vec<Arc<Job>> = body.jobs.into_iter().map(Arc::new).collect();
     let job_at = |place: u32, who: &str| jobs.get(place as usize).cloned().ok_or_else(|| DecodeError::MissingJob(who.to_owned()));
-    let mut state = State { index: body.index, cluster_version: body.cluster_version, table_index: body.table_index, ..State::default() };
+    let mut state = State {
+        log_index: body.index,
+        offset: body.offset,
+        cluster_version: body.cluster_version,
+        table_index: body.table_index,
+        restored: body.restored,
+        staging: body.staging.map(Arc::new),
+        ..State::default()
+    };
     for place in body.present {
         let job = job_at(place, "jobs")?;
         state.jobs.insert(job.key(), job);

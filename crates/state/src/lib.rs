@@ -17,19 +17,25 @@
 //! | `index` | which rows belong to a node or a job, and the sums over them; kept in step with every row |
 //! | [`fit`] | what is used of a node and whether more fits; the scheduler and apply ask the same question |
 //! | [`encode`] | snapshots as bytes |
+//! | [`content`] | what of the state a backup holds, its digest and its sizes |
+//! | [`archive`] | a backup as a file |
+//! | [`restore`] | what a restore keeps, and which backups are refused |
 //! | `table`, [`digest`] | rows with the sum of their hashes; what a state amounts to, to compare servers by |
 //! | [`ids`] | ids from a seed |
 //! | [`tokens`] | join tokens |
 #![forbid(unsafe_code)]
 
 pub mod apply;
+pub mod archive;
 pub mod command;
+pub mod content;
 pub mod digest;
 pub mod encode;
 pub mod fit;
 pub mod ids;
 mod index;
 pub mod plan;
+pub mod restore;
 mod rows;
 pub mod state;
 mod table;

@@ -3,6 +3,7 @@
 use crate::{
     fit::Usage,
     index::Index,
+    restore::{Restored, Staging},
     table::Rows,
     tokens::{Founding, JoinToken},
 };
@@ -36,7 +37,10 @@ pub(crate) type ServiceKey = (Namespace, String, String);
 /// Everything that the servers agree on. A clone is a snapshot: O(1), and never changes.
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    pub(crate) index: u64,
+    /// The place in the log of the last entry that was applied.
+    pub(crate) log_index: u64,
+    /// How far the index that everybody sees is ahead of it; grows with each restore.
+    pub(crate) offset: u64,
     pub(crate) cluster_version: u32,
     pub(crate) table_index: [u64; TABLES],
     pub(crate) jobs: Rows<JobKey, Arc<Job>>,
@@ -50,14 +54,23 @@ pub struct State {
     pub(crate) join_tokens: Rows<String, Arc<JoinToken>>,
     pub(crate) refused_agents: Rows<String, ()>,
     pub(crate) founding: Option<Arc<Founding>>,
+    /// The newest restore.
+    pub(crate) restored: Restored,
+    /// The pieces of a restore that is under way.
+    pub(crate) staging: Option<Arc<Staging>>,
     /// Derived from the tables; never encoded.
     pub(crate) derived: Index,
 }
 
 impl State {
-    /// The index of the last entry that was applied.
+    /// The index of the last entry that was applied, as rows, answers and everybody outside of the log count: it never goes back, and is above the
+    /// indexes of all rows, also of restored ones.
     pub fn index(&self) -> u64 {
-        self.index
+        self.log_index.saturating_add(self.offset)
+    }
+    /// The place in the log of the last entry that was applied, as the servers' agreement counts. Nothing else may: see [`State::index`].
+    pub fn log_index(&self) -> u64 {
+        self.log_index
     }
     /// The index of the last entry that changed `table`.
     pub fn table_index(&self, table: Table) -> u64 {

@@ -302,6 +302,7 @@ fn server_config(config: &AgentConfig) -> ServerConfig {
     let default = ServerConfig::default();
     ServerConfig {
         name: config.name.clone(),
+        version: VERSION,
         region: config.region.clone(),
         datacenter: config.datacenter.clone(),
         workers: config.file.server.num_schedulers.map_or(default.workers, usize::from),

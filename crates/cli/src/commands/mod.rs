@@ -13,7 +13,7 @@ mod up;
 
 use crate::args::{
     AllocCommand, AutopilotCommand, Cli, Command, Global, JobCommand, NodeCommand, OperatorCommand, RaftCommand, ServerCommand,
-    ServiceCommand,
+    ServiceCommand, SnapshotCommand,
 };
 use anyhow::{Context, anyhow};
 use clap::CommandFactory;
@@ -54,6 +54,13 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             OperatorCommand::Raft { command: RaftCommand::AddPeer(args) } => wait(operator::add_peer(&client(global)?, &args)),
             OperatorCommand::Raft { command: RaftCommand::TransferLeadership(args) } => wait(operator::transfer(&client(global)?, &args)),
             OperatorCommand::Autopilot { command: AutopilotCommand::Health { json } } => wait(operator::health(&client(global)?, json)),
+            OperatorCommand::Snapshot { command } => match command {
+                SnapshotCommand::Save(args) => wait(operator::snapshot::save(&client(global)?, &args)),
+                SnapshotCommand::Restore { file, force } => wait(operator::snapshot::restore(&client(global)?, &file, force)),
+                SnapshotCommand::Inspect { file, json } => operator::snapshot::inspect(&file, json),
+                SnapshotCommand::Redact { file, copy, overwrite } => operator::snapshot::redact(&file, &copy, overwrite),
+                SnapshotCommand::Verify { file } => operator::snapshot::verify(&file),
+            },
         },
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "floe", &mut std::io::stdout());

@@ -1,5 +1,7 @@
 //! `floe operator ...`.
 
+pub(super) mod snapshot;
+
 use crate::{
     args::{AddPeerArgs, PeerArgs},
     output::{self, columns},

@@ -24,6 +24,7 @@ mod job;
 mod traffic;
 mod world;
 
+mod backup;
 mod bad_input;
 mod blocked;
 mod bootstrap;

@@ -179,7 +179,7 @@ impl Consensus {
         let beside = status::Beside {
             leader: self.inner.leadership.borrow().leader.clone(),
             // openraft's numbers may lag behind what was already answered; what is applied must not.
-            applied_index: self.view().index(),
+            applied_index: self.view().log_index(),
             log: self.inner.store.stats(),
             is_removed: self.inner.peers.is_removed(),
             stopped: self.inner.stop.get(),
@@ -194,7 +194,7 @@ impl Consensus {
     pub async fn snapshot(&self) -> Result<Option<SnapshotId>, ReadError> {
         const ACTION: &str = "make a snapshot";
         let stopped = || ReadError::Stopped { action: ACTION, reason: self.stop_reason() };
-        let applied = self.view().index();
+        let applied = self.view().log_index();
         if applied == 0 {
             return Ok(None);
         }

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     ProposeError, Rpc, Server, StopReason, codec,
     config::{ENTRY_BYTES, PROPOSALS_IN_FLIGHT},
+    machine::Answered,
     network::{
         peers::CallError,
         wire::{Proposal, Propose, ProposeAnswer},
@@ -46,10 +47,18 @@ struct Largest<'a> {
 /// What became of a proposal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Proposed {
-    /// The index of its entry.
+    /// The state's index right after its entry, as rows and answers count: see [`floe_state::State::index`].
     pub index: u64,
+    /// The place of its entry in the log.
+    pub log_index: u64,
     /// What it came to.
     pub outcome: Outcome,
+}
+
+impl Proposed {
+    fn new(log_index: u64, answered: Answered) -> Self {
+        Self { index: answered.index, log_index, outcome: answered.outcome }
+    }
 }
 
 /// What became of one try.
@@ -169,7 +178,7 @@ impl Consensus {
         };
         match written {
             Err(_) => Try::Failed(ProposeError::Timeout { command: name, after: deadline }),
-            Ok(Ok(written)) => Try::Done(Proposed { index: written.log_id.index, outcome: written.data }),
+            Ok(Ok(written)) => Try::Done(Proposed::new(written.log_id.index, written.data)),
             Ok(Err(RaftError::Fatal(_))) => Try::Failed(ProposeError::Stopped { command: name, reason: self.stop_reason() }),
             Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_)))) => Try::NotTaken,
             Ok(Err(RaftError::APIError(ClientWriteError::LogEntryDiscarded(_)))) => {
@@ -193,9 +202,9 @@ impl Consensus {
             () = self.given_up() => return unknown(),
         };
         match answer {
-            Ok(ProposeAnswer::Done { index, outcome }) => match self.applied(index, search.end()).await {
-                Some(true) => Try::Done(Proposed { index, outcome }),
-                Some(false) => Try::Failed(ProposeError::Behind { command: name, index, after: deadline }),
+            Ok(ProposeAnswer::Done { log_index, answered }) => match self.applied(log_index, search.end()).await {
+                Some(true) => Try::Done(Proposed::new(log_index, answered)),
+                Some(false) => Try::Failed(ProposeError::Behind { command: name, index: log_index, after: deadline }),
                 None => Try::Failed(ProposeError::Stopped { command: name, reason: self.stop_reason() }),
             },
             Ok(ProposeAnswer::NotTaken) | Err(CallError::Refused(_) | CallError::Removed) => Try::NotTaken,
@@ -206,11 +215,11 @@ impl Consensus {
         }
     }
 
-    /// Waits until this server has applied an entry: true, or false when that takes too long, or nothing when this server stopped.
+    /// Waits until this server has applied the entry at this place in the log: true, or false when that takes too long, or nothing when this server stopped.
     pub(super) async fn applied(&self, index: u64, end: Instant) -> Option<bool> {
         let mut views = self.watch();
         tokio::select! {
-            seen = timeout_at(end, views.wait_for(|state| state.index() >= index)) => match seen {
+            seen = timeout_at(end, views.wait_for(|state| state.log_index() >= index)) => match seen {
                 Ok(Ok(_)) => Some(true),
                 Ok(Err(_)) => None,
                 Err(_) => Some(false),
@@ -228,7 +237,7 @@ impl Consensus {
             return ProposeAnswer::Unknown;
         }
         match self.write_here(proposal.command, end, deadline).await {
-            Try::Done(Proposed { index, outcome }) => ProposeAnswer::Done { index, outcome },
+            Try::Done(Proposed { index, log_index, outcome }) => ProposeAnswer::Done { log_index, answered: Answered { index, outcome } },
             Try::NotTaken => ProposeAnswer::NotTaken,
             Try::Failed(_) => ProposeAnswer::Unknown,
         }

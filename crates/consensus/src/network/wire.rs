@@ -3,10 +3,11 @@
 
 use crate::{
     ChangeError, ClusterId, Server, ServerAddress, ServerId,
+    machine::Answered,
     raft_types::{SnapshotResponse, Vote},
 };
 use bytes::Bytes;
-use floe_state::{Command, Outcome};
+use floe_state::Command;
 use serde::{Deserialize, Serialize};
 
 /// A call as it is sent.
@@ -53,8 +54,9 @@ pub(crate) type Proposal = Propose<Command>;
 #[derive(Serialize, Deserialize)]
 pub(crate) enum ProposeAnswer {
     Done {
-        index: u64,
-        outcome: Outcome,
+        /// The place of its entry in the log.
+        log_index: u64,
+        answered: Answered,
     },
     /// It was not appended, and may be tried again.
     NotTaken,

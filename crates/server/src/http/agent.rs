@@ -128,7 +128,7 @@ pub(super) async fn about(ctx: &Ctx) -> Result<Reply, Failure> {
             "raft".to_owned(),
             StringMap::from([
                 entry("term", status.term.to_string()),
-                entry("applied_index", server.view().index().to_string()),
+                entry("applied_index", server.view().log_index().to_string()),
                 entry("num_peers", status.peers.len().saturating_sub(1).to_string()),
                 entry("leader", status.leader.as_ref().is_some_and(|l| l.id == status.id).to_string()),
             ]),

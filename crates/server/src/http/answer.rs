@@ -20,7 +20,7 @@ pub(crate) struct Meta {
 }
 
 impl Meta {
-    fn write(&self, headers: &mut HeaderMap) {
+    pub(super) fn write(&self, headers: &mut HeaderMap) {
         // A client takes zero for "no header".
         headers.insert(HeaderName::from_static(INDEX_HEADER), HeaderValue::from(self.index.max(1)));
         let known_leader = HeaderValue::from_static(if self.known_leader { "true" } else { "false" });
@@ -141,6 +141,7 @@ fn refused(refusal: &Refusal) -> Failure {
         Refusal::NodeNotFound(_) => Failure::not_found("node"),
         Refusal::AllocNotFound(_) => Failure::not_found("alloc"),
         Refusal::DeploymentNotFound(_) => Failure::not_found("deployment"),
+        Refusal::Restore(_) => Failure::bad(refusal),
         // Clients match the words; the code is what they have always got.
         Refusal::IndexConflict { .. } => Failure::text(StatusCode::INTERNAL_SERVER_ERROR, refusal.to_string()),
         Refusal::VersionGoesBack { .. }

@@ -39,7 +39,8 @@ impl Ctx {
         let mut state = if stale { server.view() } else { linearizable(server).await? };
         loop {
             changes.borrow_and_update();
-            let index = index_of(&state);
+            // Of what a restore brought back all counts as changed then, also a row that is older than what the client saw.
+            let index = index_of(&state).max(state.restored().index);
             if index > after || after == 0 || tokio::time::Instant::now() >= deadline {
                 let meta = self.meta(index.max(after))?;
                 return Ok((state, meta));
@@ -53,7 +54,8 @@ impl Ctx {
         }
     }
 
-    fn meta(&self, index: u64) -> Result<Meta, Failure> {
+    /// What a read at `index` is true of.
+    pub(super) fn meta(&self, index: u64) -> Result<Meta, Failure> {
         let status = self.server()?.consensus().status();
         // The leader has always just heard of the leader.
         let leads = status.leader.as_ref().is_some_and(|leader| leader.id == status.id);

@@ -39,7 +39,7 @@ pub(super) async fn read(ctx: &Ctx) -> Result<Reply, Failure> {
             sample("nomad_nomad_heartbeat_active", "nodes whose heartbeats this leader watches", counts.watched_nodes),
         ]);
         let status = server.consensus().status();
-        samples.push(sample("nomad_raft_appliedIndex", "index of the last applied entry", server.view().index()));
+        samples.push(sample("nomad_raft_appliedIndex", "place in the log of the last applied entry", server.view().log_index()));
         samples.push(sample("floe_raft_term", "the present term", status.term));
         samples.push(sample("floe_raft_is_leader", "1 when this server leads", u8::from(status.leader.is_some_and(|l| l.id == status.id))));
     }

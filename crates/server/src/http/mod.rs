@@ -18,6 +18,7 @@ mod operator;
 mod page;
 mod proxy;
 mod services;
+mod snapshot;
 mod waiting;
 
 use crate::server::Server;
@@ -219,6 +220,8 @@ async fn run(ctx: &Ctx, route: Route) -> Result<Reply, Failure> {
         Route::RaftTransfer => operator::transfer(ctx).await,
         Route::AutopilotHealth => operator::health(ctx).await,
         Route::JoinToken => operator::join_token(ctx).await,
+        Route::SaveSnapshot => snapshot::save(ctx).await,
+        Route::RestoreSnapshot => snapshot::restore(ctx).await,
     }
 }
 

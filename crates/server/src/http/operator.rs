@@ -27,7 +27,7 @@ pub(super) fn configuration(ctx: &Ctx) -> Result<Reply, Failure> {
     let server = ctx.server()?;
     let leader = server.consensus().status().leader.map(|l| l.id);
     let servers = server.consensus().members().into_iter().map(|m| raft_server(&m, leader.as_ref())).collect();
-    Reply::plain(&RaftConfiguration { servers, index: server.view().index() })
+    Reply::plain(&RaftConfiguration { servers, index: server.view().log_index() })
 }
 
 fn raft_server(member: &Member, leader: Option<&ServerId>) -> RaftServer {

@@ -41,10 +41,12 @@ impl Desk {
         }
     }
 
-    /// Starts over from the state: this server has just become the leader, or missed entries.
+    /// Starts over from the state: this server has just become the leader, or missed entries, or all of them are other ones after a restore.
     pub(super) fn rebuild(&mut self, view: &State, now: Timestamp) {
-        self.broker = Broker::default();
+        // What workers hold is of no use any more, and their tokens must not look like new ones.
+        self.broker = self.broker.emptied();
         self.blocked = Blocked::default();
+        self.heartbeats = Heartbeats::new(self.config.heartbeat);
         // A leader that died may have seen room become free and told nobody: everything that is blocked is looked at once more.
         let _none = self.blocked.capacity_changed(view.index());
         for eval in view.evals() {
@@ -59,6 +61,9 @@ impl Desk {
 
     /// An entry was applied.
     pub(super) fn applied(&mut self, state: &State, effects: &Effects, now: Timestamp) {
+        if effects.changes.contains(&Change::Everything) {
+            return self.rebuild(state, now);
+        }
         let mut room = false;
         for change in &effects.changes {
             match change {
@@ -72,7 +77,7 @@ impl Desk {
                     self.nodes = state.nodes().count();
                 }
                 Change::Alloc(id) => room |= state.alloc(id).is_none_or(|a| a.is_terminal()),
-                Change::Job(_) | Change::Deployment(_) | Change::Service { .. } => {}
+                Change::Job(_) | Change::Deployment(_) | Change::Service { .. } | Change::Everything => {}
             }
         }
         if room {

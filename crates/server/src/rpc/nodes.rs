@@ -66,8 +66,11 @@ pub(super) async fn heartbeat(
     if !server.leads() {
         return members.to_leader(rpc::HEARTBEAT, &headers, body).await;
     }
-    // A node that counts as down must register again, so that what it can do now is known and its jobs are looked at.
-    let known = server.view().node(&id).is_some_and(|n| n.status != NodeStatus::Down);
+    let view = server.view();
+    // A node that counts as down must register again, so that what it can do now is known and its jobs are looked at. So must one whose row came
+    // back with a restore: it may be older than the node, and so may be what is known of its allocations.
+    let restored = view.restored().index;
+    let known = view.node(&id).is_some_and(|n| n.status != NodeStatus::Down && (restored == 0 || n.modify_index > restored));
     lease(server, id, !known).await
 }
 

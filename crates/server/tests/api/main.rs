@@ -6,6 +6,7 @@ mod blocking;
 mod client;
 mod lists;
 mod objects;
+mod snapshot;
 mod wire;
 mod world;
 mod writes;

@@ -140,6 +140,10 @@ impl World {
         self.send(Request::put(path).body(Body::from(body.to_string())).unwrap()).await
     }
 
+    pub async fn put_bytes(&self, path: &str, body: Vec<u8>) -> Answer {
+        self.send(Request::put(path).body(Body::from(body)).unwrap()).await
+    }
+
     pub async fn delete(&self, path: &str) -> Answer {
         self.send(Request::delete(path).body(Body::empty()).unwrap()).await
     }

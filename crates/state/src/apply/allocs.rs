@@ -17,7 +17,8 @@ impl Writer<'_> {
             }
             let alloc = self.merge_update(&old, update);
             let key = alloc.job_key();
-            if alloc.client_status == AllocClientStatus::Failed && !alloc.is_server_terminal() {
+            let is_failed = alloc.client_status == AllocClientStatus::Failed || self.ended_unseen(&old, &alloc);
+            if is_failed && !alloc.is_server_terminal() {
                 ended_badly.insert(key.clone());
             }
             self.put_alloc(alloc);
@@ -34,6 +35,13 @@ impl Writer<'_> {
             self.refresh_job_status(key);
         }
         Ok(Outcome::Evals(evals))
+    }
+
+    /// Whether a service's allocation is over that a restore brought back as wanted: it was stopped after the backup was made, and nobody looked at
+    /// its job since.
+    fn ended_unseen(&self, old: &Allocation, new: &Allocation) -> bool {
+        let is_service = new.job.as_ref().is_some_and(|j| !j.job_type.is_batch());
+        is_service && new.client_status.is_terminal() && old.modify_index < self.state.restored().index
     }
 
     fn merge_update(&self, old: &Arc<Allocation>, update: &AllocUpdate) -> Allocation {

@@ -9,6 +9,7 @@ mod evals;
 mod jobs;
 mod nodes;
 mod plans;
+mod restore;
 mod services;
 mod tokens;
 mod writer;
@@ -46,21 +47,29 @@ pub enum Change {
     Alloc(AllocId),
     Eval(EvalId),
     Deployment(DeploymentId),
-    Service { namespace: floe_model::Namespace, name: String },
+    Service {
+        namespace: floe_model::Namespace,
+        name: String,
+    },
+    /// A backup was restored: every row of every table may be another one.
+    Everything,
 }
 
 impl State {
-    /// Applies the entry at `index`. Never fails: what cannot be done is refused in the outcome, and then nothing changed.
+    /// Applies the entry at this place in the log. Never fails: what cannot be done is refused in the outcome, and then nothing
+    /// changed (but that the pieces of a backup are gone that was to be restored and is refused).
     pub fn apply(&mut self, index: u64, entry: &Entry) -> Applied {
-        self.index = index;
+        self.log_index = index;
+        let index = self.index();
         let mut w = Writer { state: self, index, now: entry.stamp.now, ids: IdSource::new(entry.stamp.seed), effects: Effects::default() };
+        w.drop_abandoned_staging();
         let outcome = w.run(&entry.command).unwrap_or_else(Outcome::Refused);
         Applied { outcome, effects: w.effects }
     }
 
-    /// Notes that an entry without a command (a blank or a membership change) stands at `index`.
+    /// Notes that an entry without a command (a blank or a membership change) stands at this place in the log.
     pub fn skip(&mut self, index: u64) {
-        self.index = index;
+        self.log_index = index;
     }
 }
 
@@ -87,6 +96,8 @@ impl Writer<'_> {
             Command::ReportDigest(_) => Ok(Outcome::Done),
             Command::BeginFounding { founders } => self.begin_founding(founders),
             Command::AdmitFounder { hash, id } => self.admit_founder(hash, id),
+            Command::StageRestore(piece) => self.stage_restore(piece),
+            Command::Restore(wish) => self.restore(wish),
             Command::UpdateDeployment { id, status, description } => self.update_deployment(id, *status, description),
         }
     }

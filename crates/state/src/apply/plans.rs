@@ -24,6 +24,10 @@ struct OnNode<'a> {
 
 impl Writer<'_> {
     pub(super) fn apply_plan(&mut self, plan: &Plan) -> Result<Outcome, Refusal> {
+        if plan.based_on < self.state.restored().index {
+            // It was made from what a restore has replaced.
+            return Ok(Outcome::Plan { rejected: plan.placements.iter().map(|p| p.node_id.clone()).collect() });
+        }
         let rejected = self.rejected_nodes(plan);
         if plan.all_at_once && !rejected.is_empty() {
             return Ok(Outcome::Plan { rejected });

@@ -24,7 +24,7 @@ pub struct Machine {
 
 impl Machine {
     pub fn run(&mut self, command: Command) -> Applied {
-        let index = self.state.index() + 1;
+        let index = self.state.log_index() + 1;
         let stamp = Stamp { now: Timestamp(1_700_000_000_000_000_000 + index.cast_signed() * 1_000_000_000), seed: (index, 7) };
         let entry = Entry { stamp, command };
         self.log.push((index, entry.clone()));

@@ -1,0 +1,153 @@
+//! Backups: saved under load, checked, and restored: on a machine that lost everything, and into a cluster that runs.
+
+use crate::{
+    agent::Agent,
+    api::{id, text},
+    cluster::{jobs, three, write},
+    command::Outcome,
+    http::Request,
+    job::web,
+    world::{World, eventually, world},
+};
+use serde_json::Value;
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
+/// `floe operator snapshot` with these words, asked of this agent.
+fn snapshot(world: &World, agent: &Agent, words: &[&str]) -> Outcome {
+    let address = format!("http://{}", agent.http());
+    world.floe(&[&["operator", "snapshot"], words, &["-address", &address]].concat())
+}
+
+fn name(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// What is in a file.
+fn inspect(world: &World, file: &Path) -> Value {
+    world.floe(&["operator", "snapshot", "inspect", "-json", name(file)]).json()
+}
+
+/// What this server knows, by its digest.
+fn digest(world: &World, agent: &Agent) -> String {
+    let file = world.dir().join("digest.snap");
+    snapshot(world, agent, &["save", "-stale", "-overwrite", name(&file)]).ok();
+    text(&inspect(world, &file)["ContentDigest"]).to_owned()
+}
+
+/// Saves while jobs are registered one after the other; returns the file.
+fn save_under_load(world: &World, agent: &Agent) -> PathBuf {
+    let file = world.dir().join("backup.snap");
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let load = scope.spawn(|| {
+            let mut n = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                assert!(write(agent, &format!("load-{n}")));
+                n += 1;
+            }
+            n
+        });
+        eventually("some jobs are there", || (jobs(agent).len() > 20).then_some(()));
+        snapshot(world, agent, &["save", name(&file)]).ok();
+        is_over.store(true, Ordering::Relaxed);
+        assert!(load.join().unwrap() > 20);
+    });
+    file
+}
+
+#[test]
+fn a_machine_that_lost_everything_gets_its_cluster_back() {
+    world(|world| {
+        let agent = world.start_agent("a");
+        agent.api().run(&web("web").copies(2));
+        let file = save_under_load(world, &agent);
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        let said = inspect(world, &file);
+        snapshot(world, &agent, &["save", name(&file)]).fails(1, &["exists already", "-overwrite"]);
+        assert!(world.floe(&["operator", "snapshot", "verify", name(&file)]).ok().contains("is whole"));
+        let shown = world.floe(&["operator", "snapshot", "inspect", name(&file)]).ok();
+        assert!(shown.contains(text(&said["ClusterID"])) && shown.contains("job_versions"), "{shown}");
+        let redacted = world.dir().join("redacted.snap");
+        world.floe(&["operator", "snapshot", "redact", name(&file), name(&redacted)]).ok();
+        assert_eq!(inspect(world, &redacted)["Redacted"], true);
+        snapshot(world, &agent, &["restore", name(&redacted)]).fails(1, &["it is redacted", "-force"]);
+        // Everything is gone: the jobs, then the machine.
+        agent.api().stop_all_jobs();
+        assert!(agent.terminate().success());
+        fs::remove_dir_all(agent.data()).unwrap();
+        agent.start();
+        assert_eq!(jobs(&agent), Vec::<String>::new());
+        let cut = world.file("cut.snap", &fs::read(&file).unwrap()[..1000]);
+        world.floe(&["operator", "snapshot", "verify", name(&cut)]).fails(1, &["cut off or damaged"]);
+        snapshot(world, &agent, &["restore", name(&cut)]).fails(1, &["cut off or damaged"]);
+        let refused = Request::new("PUT", "/v1/operator/snapshot").body(fs::read(&cut).unwrap()).send(agent.http()).unwrap();
+        assert_eq!(refused.status(), 400, "{}", refused.text());
+        assert_eq!(jobs(&agent), Vec::<String>::new(), "nothing was changed");
+        let before = agent.api().send(Request::get("/v1/jobs")).index();
+        let out = snapshot(world, &agent, &["restore", name(&file)]).ok();
+        assert!(out.contains(text(&said["ContentDigest"])), "the content is what was saved: {out}, {said:#}");
+        assert!(agent.api().send(Request::get("/v1/jobs")).index() > before.max(said["Index"].as_u64().unwrap()));
+        assert!(jobs(&agent).len() > 20);
+        // The node of the snapshot is no more; what ran there runs on the new one.
+        let node = id(&agent.api().get("/v1/nodes?filter=Status==ready")[0]);
+        agent.api().wait("the job runs again", "/v1/job/web/allocations", |allocs| {
+            let up = |a: &&Value| a["ClientStatus"] == "running" && a["DesiredStatus"] == "run" && text(&a["NodeID"]) == node;
+            (allocs.as_array()?.iter().filter(up).count() == 2).then_some(())
+        });
+    });
+}
+
+#[test]
+fn a_running_cluster_goes_back_to_what_it_was() {
+    world(|world| {
+        let servers = three(world);
+        let client = world.agent("c").client_of(&servers[0]).start();
+        servers[0].api().run(&web("web"));
+        servers[0].api().run(&web("kept"));
+        let file = world.dir().join("backup.snap");
+        snapshot(world, &client, &["save", name(&file)]).fails(1, &["operated from its servers"]);
+        snapshot(world, &servers[2], &["save", name(&file)]).ok();
+        let said = inspect(world, &file);
+        let kept = id(&servers[0].api().get("/v1/job/kept/allocations")[0]);
+        let pid = client.task_pid(&kept, "t");
+        // A mistake: one job is gone, and another one came.
+        servers[0].api().delete("/v1/job/web?purge=true");
+        servers[1].api().run(&web("mistake"));
+        servers[1].api().wait_quiet("/v1/jobs");
+        let index = servers[1].api().send(Request::get("/v1/job/kept")).index();
+        let waiting = thread::scope(|scope| {
+            let (path, to) = (format!("/v1/job/kept?index={index}&wait=30s"), servers[1].http());
+            let waiting = scope.spawn(move || Request::get(&path).send(to).unwrap().index());
+            let out = snapshot(world, &servers[1], &["restore", name(&file)]).ok();
+            assert!(out.contains(text(&said["ContentDigest"])), "{out}, {said:#}");
+            waiting.join().unwrap()
+        });
+        assert!(waiting > said["Index"].as_u64().unwrap().max(index), "who waits for a job that did not change hears of it");
+        for server in &servers {
+            assert_eq!(jobs(server), ["kept", "web"]);
+        }
+        servers[0].api().wait("the job that was gone runs again", "/v1/job/web/allocations", |allocs| {
+            allocs.as_array()?.iter().any(|a| a["ClientStatus"] == "running" && a["DesiredStatus"] == "run").then_some(())
+        });
+        eventually("what came by mistake is gone", || {
+            let own = client.api().get("/v1/allocations");
+            own.as_array()?.iter().all(|a| a["JobID"] != "mistake").then_some(())
+        });
+        assert_eq!(client.task_pid(&kept, "t"), pid, "what was there all the time runs on");
+        eventually("all servers have the same", || {
+            let all: Vec<String> = servers.iter().map(|s| digest(world, s)).collect();
+            all.iter().all(|d| *d == all[0]).then_some(())
+        });
+        // It is a cluster as before: servers come back, and leaders change.
+        servers[0].kill();
+        eventually("the others take writes", || write(&servers[1], "after").then_some(()));
+        servers[0].start();
+        eventually("it has what it missed", || jobs(&servers[0]).contains(&"after".to_owned()).then_some(()));
+    });
+}
