@@ -37,6 +37,7 @@ const LAYERS: &[Layer] = &[
     Layer { name: "scheduler", kind: Kind::Pure, may_use: &["model", "state"] },
     Layer { name: "control", kind: Kind::Pure, may_use: &["model", "state"] },
     Layer { name: "tasks", kind: Kind::Pure, may_use: &["model"] },
+    Layer { name: "history", kind: Kind::Pure, may_use: &[] },
     Layer { name: "api", kind: Kind::Contract, may_use: &["model"] },
     Layer { name: "store", kind: Kind::Edge, may_use: &["model", "state"] },
     Layer { name: "consensus", kind: Kind::Edge, may_use: &["model", "state", "store"] },
@@ -77,6 +78,7 @@ const LAYERS: &[Layer] = &[
             "runtime",
             "network",
             "client",
+            "history",
         ],
     },
 ];
