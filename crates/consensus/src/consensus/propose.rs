@@ -164,6 +164,7 @@ impl Consensus {
         }
         let entry = Entry { stamp: self.inner.stamper.stamp(), command };
         let written = tokio::select! {
+            biased;
             written = timeout_at(end, self.raft().client_write(entry)) => written,
             () = self.stranded() => return Try::Failed(ProposeError::OutcomeUnknown { command: name }),
         };
@@ -189,6 +190,7 @@ impl Consensus {
         let left = search.left();
         let request = Propose { id: self.inner.stamper.draw(), within_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX), command };
         let answer = tokio::select! {
+            biased;
             answer = self.peers().call(leader, Rpc::Propose, &request, left) => answer,
             () = self.given_up() => return unknown(),
         };
@@ -210,6 +212,7 @@ impl Consensus {
     pub(super) async fn applied(&self, index: u64, end: Instant) -> Option<bool> {
         let mut views = self.watch();
         tokio::select! {
+            biased;
             seen = timeout_at(end, views.wait_for(|state| state.index() >= index)) => match seen {
                 Ok(Ok(_)) => Some(true),
                 Ok(Err(_)) => None,
