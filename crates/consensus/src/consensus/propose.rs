@@ -88,8 +88,8 @@ impl Consensus {
     /// [`Consensus::view`] shows what it did, here, whichever server leads.
     ///
     /// # Errors
-    /// See [`ProposeError`]; only with [`ProposeError::Timeout`] and [`ProposeError::OutcomeUnknown`] may it have been done all the same, and with
-    /// [`ProposeError::Behind`] it was.
+    /// See [`ProposeError`]; only with [`ProposeError::Timeout`], [`ProposeError::OutcomeUnknown`] and [`ProposeError::Interrupted`] may it have
+    /// been done all the same, and with [`ProposeError::Behind`] it was.
     pub async fn propose(&self, command: Command) -> Result<Proposed, ProposeError> {
         self.propose_within(command, self.timings().deadline).await
     }
@@ -171,7 +171,8 @@ impl Consensus {
         match written {
             Err(_) => Try::Failed(ProposeError::Timeout { command: name, after: deadline }),
             Ok(Ok(written)) => Try::Done(Proposed { index: written.log_id.index, outcome: written.data }),
-            Ok(Err(RaftError::Fatal(_))) => Try::Failed(ProposeError::Stopped { command: name, reason: self.stop_reason() }),
+            // openraft does not say whether it had taken the command before it ended.
+            Ok(Err(RaftError::Fatal(_))) => Try::Failed(ProposeError::Interrupted { command: name, reason: self.stop_reason() }),
             Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_)))) => Try::NotTaken,
             Ok(Err(RaftError::APIError(ClientWriteError::LogEntryDiscarded(_)))) => {
                 Try::Failed(ProposeError::OutcomeUnknown { command: name })
@@ -198,7 +199,7 @@ impl Consensus {
             Ok(ProposeAnswer::Done { index, outcome }) => match self.applied(index, search.end()).await {
                 Some(true) => Try::Done(Proposed { index, outcome }),
                 Some(false) => Try::Failed(ProposeError::Behind { command: name, index, after: deadline }),
-                None => Try::Failed(ProposeError::Stopped { command: name, reason: self.stop_reason() }),
+                None => Try::Failed(ProposeError::Interrupted { command: name, reason: self.stop_reason() }),
             },
             Ok(ProposeAnswer::NotTaken) | Err(CallError::Refused(_) | CallError::Removed) => Try::NotTaken,
             Ok(ProposeAnswer::Overloaded) => {
