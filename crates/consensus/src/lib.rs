@@ -11,6 +11,7 @@
 //! | [`membership`] | adding, promoting, demoting, removing servers; handing over |
 //! | [`config`], [`timings`] | [`Config`], bounds, and which timings make sense |
 //! | [`error`] | what a caller can be told |
+//! | [`executor`] | where tasks run, and what blocks: tokio, or a simulation |
 //! | [`stamp`] | [`Clock`] and [`Entropy`], which a simulation replaces |
 //! | [`check`] | whether the servers still hold the same state |
 //! | [`publish`] | views and events for watchers |
@@ -44,6 +45,7 @@ mod codec;
 pub mod config;
 pub mod consensus;
 pub mod error;
+pub mod executor;
 pub mod leadership;
 mod log;
 mod machine;

@@ -3,6 +3,7 @@
 use crate::{
     codec,
     config::APPEND_BYTES,
+    executor,
     raft_types::{Entry, IoFlushed, LogId, LogState, OptionalSend, RaftLogReader, RaftLogStorage, TypeConfig, Vote, log_id, position},
     stop::StopCell,
 };
@@ -43,7 +44,7 @@ impl Log {
 
     async fn read_from_disk(&self, range: Range<u64>) -> io::Result<Vec<LogRecord>> {
         let store = self.store.clone();
-        let read = tokio::task::spawn_blocking(move || store.read(range)).await;
+        let read = executor::blocking(move || store.read(range)).await;
         read.map_err(io::Error::other)?.map_err(|e| self.stop.fail(&e))
     }
 

@@ -8,6 +8,7 @@ use crate::{
     check::Check,
     codec,
     config::Apply,
+    executor,
     publish::{Event, Publisher},
     raft_types::{
         ApplyResponder, Entry, EntryResponder, LogId, OptionalSend, Payload, RaftSnapshotBuilder, RaftStateMachine, Snapshot, SnapshotMeta,
@@ -241,7 +242,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
             let own = if snapshots.holds(&file) { snapshots.adopt(&file)? } else { snapshots.save(found.id, &found.meta, &found.body)? };
             Ok((state, meta, own))
         };
-        let installed = tokio::task::spawn_blocking(install).await.map_err(io::Error::other)?;
+        let installed = executor::blocking(install).await.map_err(io::Error::other)?;
         let (state, meta, own) = installed.map_err(|e| self.stop.fail(e.as_ref()))?;
         self.applied = Applied { state, last: meta.last_log_id, membership: meta.last_membership.clone() };
         self.check.replaced();
@@ -279,7 +280,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
         let at = applied.last.as_ref().map(position);
         let id = SnapshotId { index: at.map_or(0, |p| p.index), term: at.map_or(0, |p| p.term) };
         let save = move || snapshots.save(id, &said, &applied.state.encode());
-        let saved = tokio::task::spawn_blocking(save).await.map_err(io::Error::other)?;
+        let saved = executor::blocking(save).await.map_err(io::Error::other)?;
         let snapshot = saved.map_err(|e| self.stop.fail(&e))?;
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         // A newer one may have come from the leader meanwhile.

@@ -2,7 +2,7 @@
 
 use super::Consensus;
 use crate::{
-    ClusterId, Config, OpenError, ServerAddress, ServerId,
+    ClusterId, Config, OpenError, ServerAddress, ServerId, executor,
     log::awaited,
     machine::Restored,
     raft_types::{Metrics, WatchReceiver},
@@ -35,7 +35,7 @@ impl Consensus {
             self.make_version().await.map_err(|e| OpenError::Bootstrap(Box::new(e)))?;
             self.announce().await.map_err(|e| OpenError::Announce(Box::new(e)))?;
         }
-        self.keep(tokio::spawn(self.clone().look_after()));
+        self.keep(executor::spawn(self.clone().look_after()));
         Ok(())
     }
 
@@ -64,8 +64,9 @@ impl Consensus {
         let mut leadership = self.leadership();
         let led = async { leadership.wait_for(|l| l.is_leader).await.map(|_| ()) };
         let led = tokio::select! {
-            led = timeout(within, led) => led.map_err(|_| OpenError::NotReady(within))?,
+            biased;
             reason = self.stopped() => return Err(OpenError::Stopped(reason)),
+            led = timeout(within, led) => led.map_err(|_| OpenError::NotReady(within))?,
         };
         led.map_err(|_| OpenError::Stopped(self.stop_reason()))
     }

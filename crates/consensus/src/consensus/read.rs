@@ -63,6 +63,7 @@ impl Consensus {
     async fn index_there(&self, leader: &Server, search: &Search) -> Option<u64> {
         let within = search.left().min(self.timings().leader_wait);
         let answer = tokio::select! {
+            biased;
             answer = self.peers().call::<_, ReadAnswer>(leader, Rpc::ReadIndex, &(), within) => answer,
             () = self.given_up() => return None,
         };

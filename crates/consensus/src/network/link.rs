@@ -84,6 +84,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
         _option: RPCOption,
     ) -> Result<SnapshotResponse, StreamingError> {
         tokio::select! {
+            biased;
             closed = cancel => Err(closed.into()),
             sent = sending::send(self, vote, snapshot.snapshot) => sent,
         }

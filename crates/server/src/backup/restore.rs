@@ -100,6 +100,7 @@ fn is_worth_another_try(error: &ProposeError) -> bool {
         | ProposeError::Overloaded { .. }
         | ProposeError::Timeout { .. }
         | ProposeError::OutcomeUnknown { .. }
+        | ProposeError::Interrupted { .. }
         | ProposeError::Behind { .. } => true,
         ProposeError::NotLeading { .. } | ProposeError::TooLarge { .. } | ProposeError::Stopped { .. } | ProposeError::Encode { .. } => {
             false

@@ -16,7 +16,7 @@ mod writer;
 pub use error::LogError;
 pub use record::{LogRecord, Position};
 pub use tail::TAIL_BYTES;
-pub use writer::{BATCH_BYTES, BATCH_WRITES, Done};
+pub use writer::{BATCH_BYTES, BATCH_WRITES, Done, LogWriter, Waiting, Written};
 
 use crate::DataFolder;
 use file::{Contents, LogFile, Write};
@@ -103,11 +103,29 @@ impl LogStore {
         Self::start(LogFile::open_on(disk, &path)?, path, tail_bytes)
     }
 
-    fn start((file, contents): (LogFile, Contents), path: PathBuf, tail_bytes: usize) -> Result<Self, LogError> {
+    /// As [`LogStore::open_on`], without a thread: nothing is written but what the caller has the writer do. For simulations. To end such a log
+    /// is to drop the writer; [`LogStore::close`] does nothing.
+    ///
+    /// # Errors
+    /// As [`LogStore::open`].
+    pub fn open_driven(disk: impl StorageBackend, tail_bytes: usize) -> Result<(Self, LogWriter), LogError> {
+        let path = PathBuf::from(FILE);
+        Ok(Self::make(LogFile::open_on(disk, &path)?, path, tail_bytes))
+    }
+
+    fn start(opened: (LogFile, Contents), path: PathBuf, tail_bytes: usize) -> Result<Self, LogError> {
+        let (log, writer) = Self::make(opened, path.clone(), tail_bytes);
+        let thread = std::thread::Builder::new().name("raft-log-writer".to_owned()).spawn(move || writer.run());
+        let thread = thread.map_err(|e| LogError::Open { path, cause: Arc::new(e) })?;
+        *log.shared.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        Ok(log)
+    }
+
+    fn make((file, contents): (LogFile, Contents), path: PathBuf, tail_bytes: usize) -> (Self, LogWriter) {
         let (queue, receiver) = mpsc::channel(QUEUE_WRITES);
         let file = Arc::new(file);
         let shared = Arc::new(Shared {
-            path: path.clone(),
+            path,
             tail: Mutex::new(Tail::new(contents, tail_bytes)),
             queue,
             room: Arc::new(Semaphore::new(QUEUE_BYTES)),
@@ -118,11 +136,8 @@ impl LogStore {
             entries: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         });
-        let weak = Arc::downgrade(&shared);
-        let thread = std::thread::Builder::new().name("raft-log-writer".to_owned()).spawn(move || writer::run(&file, &weak, receiver));
-        let thread = thread.map_err(|e| LogError::Open { path, cause: Arc::new(e) })?;
-        *shared.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
-        Ok(Self { shared })
+        let writer = LogWriter::new(file, Arc::downgrade(&shared), receiver);
+        (Self { shared }, writer)
     }
 
     /// Takes entries that follow the last one. They can be read when this returns; `done` runs when they are durable. Waits while the
