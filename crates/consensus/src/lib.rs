@@ -17,6 +17,7 @@
 //! | [`leadership`] | who leads, and who does not any more |
 //! | [`status`] | numbers for `/v1/status` and metrics |
 //! | [`network`] | [`Transport`]: how servers call each other, and what they say |
+//! | [`recover`](mod@recover) | going on without a majority that is gone for good |
 //! | [`server_id`], [`cluster_id`] | who a server is, and which cluster it is in |
 //! | `log`, `machine`, `codec` | adapters: our log, our state machine, and their bytes |
 //!
@@ -52,6 +53,7 @@ pub mod membership;
 pub mod network;
 pub mod publish;
 mod raft_types;
+pub mod recover;
 pub mod server_id;
 pub mod stamp;
 pub mod status;
@@ -66,11 +68,12 @@ pub use cluster_id::ClusterId;
 pub use config::{Config, Start};
 pub use consensus::{Consensus, Proposed};
 pub use error::{OpenError, ProposeError, ReadError, StopReason, TooOld};
-pub use floe_store::{DataFolder, FolderError};
+pub use floe_store::{DataFolder, FolderError, Position};
 pub use leadership::Leadership;
 pub use membership::{ChangeError, Member};
 pub use network::{Delivery, HandleError, NoTransport, Rpc, Transport, TransportError};
 pub use publish::{Event, EventError, Events};
+pub use recover::{RecoverError, Survey, recover};
 pub use server_id::{Server, ServerAddress, ServerId};
 pub use stamp::{Clock, Entropy, OsEntropy, SystemClock};
 pub use status::Status;

@@ -97,6 +97,9 @@ impl Restored {
     pub(crate) fn state(&self) -> &State {
         &self.applied.state
     }
+    pub(crate) fn membership(&self) -> &StoredMembership {
+        &self.applied.membership
+    }
     pub(crate) fn last_index(&self) -> Option<u64> {
         self.applied.last.as_ref().map(|id| position(id).index)
     }

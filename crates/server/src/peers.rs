@@ -142,6 +142,10 @@ async fn tell(consensus: &Consensus, peers: &Peers, target: &str, here: &HereIsS
             if answer.is_member { Told::Known } else { Told::NotYet }
         }
         Err(NotTold::Refused(why)) => Told::Refused(why),
+        Err(NotTold::Gone(why)) => {
+            consensus.retire();
+            Told::Refused(why)
+        }
         Err(NotTold::Unreached(why)) => {
             tracing::debug!(server = target, why, "a server was not told where this one is");
             Told::NotYet
@@ -153,6 +157,8 @@ async fn tell(consensus: &Consensus, peers: &Peers, target: &str, here: &HereIsS
 enum NotTold {
     Unreached(String),
     Refused(String),
+    /// For good.
+    Gone(String),
 }
 
 async fn exchange_addresses(peers: &Peers, target: &str, here: &HereIsServer) -> Result<Servers, NotTold> {
@@ -164,7 +170,8 @@ async fn exchange_addresses(peers: &Peers, target: &str, here: &HereIsServer) ->
     let status = response.status();
     let body = read_body(response.into_body(), MAX_ANSWER_BYTES, TELL_DEADLINE).await.map_err(|e| unreached(e.to_string()))?;
     if !status.is_success() {
-        return Err(NotTold::Refused(String::from_utf8_lossy(&body).into_owned()));
+        let why = String::from_utf8_lossy(&body).into_owned();
+        return Err(if status == StatusCode::GONE { NotTold::Gone(why) } else { NotTold::Refused(why) });
     }
     rmp_serde::from_slice(&body).map_err(|e| unreached(e.to_string()))
 }

@@ -51,6 +51,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             OperatorCommand::Raft { command: RaftCommand::ListPeers { json } } => wait(operator::list_peers(&client(global)?, json)),
             OperatorCommand::Raft { command: RaftCommand::RemovePeer(args) } => wait(operator::remove_peer(&client(global)?, &args)),
             OperatorCommand::Raft { command: RaftCommand::TransferLeadership(args) } => wait(operator::transfer(&client(global)?, &args)),
+            OperatorCommand::Recover(args) => wait(operator::recover::command(&args)),
             OperatorCommand::Autopilot { command: AutopilotCommand::Health { json } } => wait(operator::health(&client(global)?, json)),
         },
         Command::Completions { shell } => {

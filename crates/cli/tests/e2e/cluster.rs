@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 use std::{fs, sync::Arc};
 
 /// A server that gives others their votes soon.
-fn quick(builder: AgentBuilder<'_>) -> AgentBuilder<'_> {
+pub(crate) fn quick(builder: AgentBuilder<'_>) -> AgentBuilder<'_> {
     builder.set(|c| c["autopilot"] = json!({ "server_stabilization_time": "1s", "last_contact_threshold": "1s" }))
 }
 
 /// Three servers, all of them voters; the first one made the cluster.
-fn three(world: &World) -> Vec<Arc<Agent>> {
+pub(crate) fn three(world: &World) -> Vec<Arc<Agent>> {
     let mut servers = vec![quick(world.agent("s1").server_only()).start()];
     for name in ["s2", "s3"] {
         servers.push(quick(world.agent(name)).joins(&servers[0]).start());
@@ -26,12 +26,12 @@ fn three(world: &World) -> Vec<Arc<Agent>> {
     servers
 }
 
-fn members(server: &Agent) -> Option<Vec<Value>> {
+pub(crate) fn members(server: &Agent) -> Option<Vec<Value>> {
     server.api().try_get("/v1/operator/raft/configuration")?["Servers"].as_array().cloned()
 }
 
 /// Waits until exactly these are members, and vote.
-fn wait_voters(server: &Agent, names: &[&str]) {
+pub(crate) fn wait_voters(server: &Agent, names: &[&str]) {
     eventually(&format!("{names:?} vote"), || {
         let mut voters: Vec<String> =
             members(server)?.iter().map(|m| if m["Voter"] == true { text(&m["Node"]).to_owned() } else { "-".to_owned() }).collect();
@@ -51,13 +51,13 @@ fn leader<'a>(servers: &'a [Arc<Agent>], server: &Agent) -> &'a Arc<Agent> {
 }
 
 /// Registers a job that places nothing; true when that was acknowledged.
-fn write(server: &Agent, id: &str) -> bool {
+pub(crate) fn write(server: &Agent, id: &str) -> bool {
     let job = service(id, "true").copies(0);
     let request = Request::new("PUT", "/v1/jobs").body(json!({ "Job": job.json() }).to_string());
     request.send(server.http()).is_ok_and(|response| response.status() == 200)
 }
 
-fn jobs(server: &Agent) -> Vec<String> {
+pub(crate) fn jobs(server: &Agent) -> Vec<String> {
     server.api().get("/v1/jobs").as_array().unwrap().iter().map(|j| text(&j["ID"]).to_owned()).collect()
 }
 

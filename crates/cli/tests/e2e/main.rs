@@ -35,6 +35,7 @@ mod isolation;
 mod nodes;
 mod ports;
 mod races;
+mod recover;
 mod restart;
 mod tasks;
 mod templates;

@@ -6,6 +6,7 @@ mod read;
 pub(crate) mod search;
 mod upkeep;
 
+pub(crate) use begin::restore;
 pub use propose::Proposed;
 
 use crate::{
@@ -228,7 +229,16 @@ impl Consensus {
         if let Some(reason) = self.inner.stop.get() {
             return Err(HandleError::Stopped(reason));
         }
+        if self.inner.peers.is_retired() {
+            return Err(HandleError::Retired(self.id().clone()));
+        }
         answer::answer(self, rpc, body).await
+    }
+
+    /// The cluster refuses this server for good, as a server of it said. It calls nobody any more and answers nobody, so that it makes no second
+    /// cluster with others that are refused; what runs beside it goes on.
+    pub fn retire(&self) {
+        self.inner.peers.retire();
     }
 
     /// Waits until this server stops, and says why. An agent ends when this returns [`StopReason::Failed`].

@@ -1,5 +1,7 @@
 //! `floe operator ...`.
 
+pub(super) mod recover;
+
 use crate::{
     args::PeerArgs,
     output::{self, columns},
