@@ -405,6 +405,26 @@ pub(crate) enum OperatorCommand {
         #[command(subcommand)]
         command: SnapshotCommand,
     },
+    /// Go on without a majority of servers that is gone for good, on a server whose agent is stopped
+    Recover(RecoverArgs),
+}
+
+/// Without `-confirm` nothing is changed.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RecoverArgs {
+    /// The data folder of this server
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// Another server that is left, by name or id: it may come back under its id; may be given more than once
+    #[arg(long, value_name = "SERVER", conflicts_with = "rejoin")]
+    pub(crate) survivor: Vec<String>,
+    /// On another server that is left: set its log aside, so that it joins the recovered cluster. Takes the last entry of the recovered one,
+    /// as the command printed it there
+    #[arg(long, value_name = "TERM-INDEX")]
+    pub(crate) rejoin: Option<String>,
+    /// Do it
+    #[arg(long)]
+    pub(crate) confirm: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -18,6 +18,7 @@
 //! | [`leadership`] | who leads, and who does not any more |
 //! | [`status`] | numbers for `/v1/status` and metrics |
 //! | [`network`] | [`Transport`]: how servers call each other, and what they say |
+//! | [`recover`](mod@recover) | going on without a majority that is gone for good |
 //! | [`server_id`], [`cluster_id`] | who a server is, and which cluster it is in |
 //! | `log`, `machine`, `codec` | adapters: our log, our state machine, and their bytes |
 //!
@@ -33,6 +34,7 @@
 //! - A command is appended at most once, however often and wherever it is passed on.
 //! - An entry that cannot be decoded or applied stops the server; nothing after it is applied, and no view shows anything of it.
 //! - A server whose state differs from the majority's applies nothing more.
+//! - A command is written only when every member knows it.
 //! - No membership is ever joint: each change is one entry with at most one voter more or less.
 //! - A call of another cluster, for another server, or to a voter that lost its log, changes nothing.
 //! - No async worker waits for a disk: the log has a thread, and reads of old entries and snapshots run on blocking threads.
@@ -53,6 +55,7 @@ pub mod membership;
 pub mod network;
 pub mod publish;
 mod raft_types;
+pub mod recover;
 pub mod server_id;
 pub mod stamp;
 pub mod status;
@@ -66,12 +69,13 @@ pub use check::Divergence;
 pub use cluster_id::ClusterId;
 pub use config::{Config, Start};
 pub use consensus::{Consensus, Proposed};
-pub use error::{OpenError, ProposeError, ReadError, StopReason};
-pub use floe_store::{DataFolder, FolderError};
+pub use error::{OpenError, ProposeError, ReadError, StopReason, TooOld};
+pub use floe_store::{DataFolder, FolderError, Position};
 pub use leadership::Leadership;
 pub use membership::{ChangeError, Member};
 pub use network::{Delivery, HandleError, NoTransport, Rpc, Transport, TransportError};
 pub use publish::{Event, EventError, Events};
+pub use recover::{RecoverError, Survey, recover};
 pub use server_id::{Server, ServerAddress, ServerId};
 pub use stamp::{Clock, Entropy, OsEntropy, SystemClock};
 pub use status::Status;

@@ -6,7 +6,7 @@ use floe_consensus::{
     config::{ENTRY_BYTES, LOG_ENTRIES_KEPT, SNAPSHOT_ENTRIES},
 };
 use floe_model::Timestamp;
-use floe_state::State;
+use floe_state::{State, command::CLUSTER_VERSION};
 use floe_store::{
     LogStore, SnapshotStore,
     log::{LogWriter, TAIL_BYTES},
@@ -104,7 +104,7 @@ pub(crate) fn id(name: &str) -> ServerId {
 }
 
 pub(crate) fn address(name: &str) -> ServerAddress {
-    ServerAddress { name: name.to_owned(), rpc: format!("{name}.test:4647") }
+    ServerAddress::new(name.to_owned(), format!("{name}.test:4647"))
 }
 
 /// The founders of a cluster.
@@ -152,6 +152,7 @@ impl World {
             log_entries_kept: 2 * few,
             check_entries: CHECKED_ENTRIES,
             apply: State::apply,
+            known_version: CLUSTER_VERSION,
             transport: Arc::new(Wire { from: host.name.clone() }),
             clock: Arc::new(SimClock { begun: self.begun, offset_ns: Arc::clone(&host.clock_ns) }),
             entropy: Arc::new(SimEntropy(Mutex::new(self.executor.fork()))),

@@ -15,7 +15,12 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// The version of commands and snapshots that this build writes. Raised when an older build could not apply what we write.
-pub const CLUSTER_VERSION: u32 = 1;
+///
+/// | version | brings |
+/// |---|---|
+/// | 1 | the first one |
+/// | 2 | [`Command::ReportDigest`] |
+pub const CLUSTER_VERSION: u32 = 2;
 
 /// What the leader puts into an entry because a pure function has neither clock nor chance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,6 +184,19 @@ pub struct DigestReport {
 }
 
 impl Command {
+    /// The first cluster version in which all servers know this command. It must not be written before.
+    pub fn since(&self) -> u32 {
+        match self {
+            Command::ReportDigest(_)
+            | Command::AcceptServer { .. }
+            | Command::BeginFounding { .. }
+            | Command::AdmitFounder { .. }
+            | Command::StageRestore(_)
+            | Command::Restore(_) => 2,
+            _ => 1,
+        }
+    }
+
     /// The name of the kind of command, for logs and metrics.
     pub fn name(&self) -> &'static str {
         match self {

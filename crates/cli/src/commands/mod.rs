@@ -53,6 +53,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             OperatorCommand::Raft { command: RaftCommand::RemovePeer(args) } => wait(operator::remove_peer(&client(global)?, &args)),
             OperatorCommand::Raft { command: RaftCommand::AddPeer(args) } => wait(operator::add_peer(&client(global)?, &args)),
             OperatorCommand::Raft { command: RaftCommand::TransferLeadership(args) } => wait(operator::transfer(&client(global)?, &args)),
+            OperatorCommand::Recover(args) => wait(operator::recover::command(&args)),
             OperatorCommand::Autopilot { command: AutopilotCommand::Health { json } } => wait(operator::health(&client(global)?, json)),
             OperatorCommand::Snapshot { command } => match command {
                 SnapshotCommand::Save(args) => wait(operator::snapshot::save(&client(global)?, &args)),

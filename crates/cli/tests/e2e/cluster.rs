@@ -26,12 +26,12 @@ pub(crate) fn three(world: &World) -> Vec<Arc<Agent>> {
     servers
 }
 
-fn members(server: &Agent) -> Option<Vec<Value>> {
+pub(crate) fn members(server: &Agent) -> Option<Vec<Value>> {
     server.api().try_get("/v1/operator/raft/configuration")?["Servers"].as_array().cloned()
 }
 
 /// Waits until exactly these are members, and vote.
-fn wait_voters(server: &Agent, names: &[&str]) {
+pub(crate) fn wait_voters(server: &Agent, names: &[&str]) {
     eventually(&format!("{names:?} vote"), || {
         let mut voters: Vec<String> =
             members(server)?.iter().map(|m| if m["Voter"] == true { text(&m["Node"]).to_owned() } else { "-".to_owned() }).collect();

@@ -38,6 +38,7 @@ mod isolation;
 mod nodes;
 mod ports;
 mod races;
+mod recover;
 mod restart;
 mod tasks;
 mod templates;

@@ -7,7 +7,6 @@ use crate::{
     machine::Restored,
     raft_types::{Metrics, WatchReceiver},
 };
-use floe_state::{Command, command::CLUSTER_VERSION};
 use floe_store::{LogStore, SnapshotStore};
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::timeout;
@@ -32,8 +31,9 @@ impl Consensus {
         self.peers().set_membership(raft.metrics().borrow_watched().membership_config.membership());
         if self.is_alone() {
             self.lead(config.timings.recovery).await?;
-            self.make_version().await.map_err(|e| OpenError::Bootstrap(Box::new(e)))?;
+            self.raise_version().await.map_err(|e| OpenError::Bootstrap(Box::new(e)))?;
             self.announce().await.map_err(|e| OpenError::Announce(Box::new(e)))?;
+            self.seal(config.timings.recovery).await?;
         }
         self.keep(executor::spawn(self.clone().look_after()));
         Ok(())
@@ -42,7 +42,16 @@ impl Consensus {
     /// Writes the first entry of a cluster of these voters.
     async fn found(&self, voters: &BTreeMap<ServerId, ServerAddress>, within: Duration) -> Result<(), OpenError> {
         self.enter(ClusterId::of(voters.keys())).await.map_err(OpenError::Stopped)?;
-        self.raft().initialize(voters.clone()).await.map_err(|_| OpenError::Stopped(self.stop_reason()))?;
+        // All founders must write the same entry, and none knows the versions of the others.
+        let is_alone = voters.len() == 1;
+        let unsaid = |(id, address): (&ServerId, &ServerAddress)| {
+            let version = if is_alone { self.inner.address.version } else { 0 };
+            (id.clone(), ServerAddress { version, ..address.clone() })
+        };
+        self.raft()
+            .initialize(voters.iter().map(unsaid).collect::<BTreeMap<_, _>>())
+            .await
+            .map_err(|_| OpenError::Stopped(self.stop_reason()))?;
         // openraft's numbers follow a moment later.
         let is_begun = |m: &Metrics| m.membership_config.membership().get_node(self.id()).is_some();
         let begun = self.raft().wait(Some(within)).metrics(is_begun, "the first entry").await;
@@ -59,6 +68,23 @@ impl Consensus {
         self.enter(ClusterId::of(founders.iter())).await.map_err(OpenError::Stopped)
     }
 
+    /// After a recovery: puts what came before it into a snapshot, and forgets those entries, before any other server can be given them. They tell of
+    /// the old cluster's voters. A survivor that comes back under its id, and is told entry by entry, would for a moment take itself for one of
+    /// them; the founder, for the only one, which needs nobody to lead. A crash before the end is made up for by the next start.
+    async fn seal(&self, within: Duration) -> Result<(), OpenError> {
+        let store = &self.inner.store;
+        let Some(sealed) = store.sealed().filter(|sealed| store.bounds().purged < Some(*sealed)) else { return Ok(()) };
+        let raft = self.raft();
+        let stopped = |_| OpenError::Stopped(self.stop_reason());
+        let late = |_| OpenError::NotReady(within);
+        raft.trigger().snapshot().await.map_err(stopped)?;
+        let is_kept = |m: &Metrics| m.snapshot.as_ref().is_some_and(|id| id.index() >= sealed.index);
+        raft.wait(Some(within)).metrics(is_kept, "the snapshot").await.map_err(late)?;
+        raft.trigger().purge_log(sealed.index).await.map_err(stopped)?;
+        let is_gone = |m: &Metrics| m.purged.as_ref().is_some_and(|id| id.index() >= sealed.index);
+        raft.wait(Some(within)).metrics(is_gone, "what came before the recovery to be forgotten").await.map(drop).map_err(late)
+    }
+
     /// Waits until this server leads and has applied its whole log.
     async fn lead(&self, within: Duration) -> Result<(), OpenError> {
         let mut leadership = self.leadership();
@@ -70,18 +96,10 @@ impl Consensus {
         };
         led.map_err(|_| OpenError::Stopped(self.stop_reason()))
     }
-
-    /// Writes the first command of a cluster, if it is not there.
-    pub(super) async fn make_version(&self) -> Result<(), crate::ProposeError> {
-        if self.view().cluster_version() == 0 {
-            self.propose(Command::SetClusterVersion { version: CLUSTER_VERSION }).await?;
-        }
-        Ok(())
-    }
 }
 
 /// The newest whole snapshot, if it and the log belong together. Blocks.
-pub(super) fn restore(store: &LogStore, snapshots: &SnapshotStore) -> Result<Restored, OpenError> {
+pub(crate) fn restore(store: &LogStore, snapshots: &SnapshotStore) -> Result<Restored, OpenError> {
     let restored = Restored::load(snapshots)?;
     let purged = store.bounds().purged.map(|p| p.index);
     if purged > restored.last_index() {

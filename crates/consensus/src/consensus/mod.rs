@@ -6,10 +6,11 @@ mod read;
 pub(crate) mod search;
 mod upkeep;
 
+pub(crate) use begin::restore;
 pub use propose::Proposed;
 
 use crate::{
-    ClusterId, Config, Events, Leadership, OpenError, ReadError, Rpc, ServerAddress, ServerId, Status, StopReason, Timings,
+    ClusterId, Config, Events, Leadership, OpenError, ReadError, Rpc, ServerAddress, ServerId, Status, StopReason, Timings, TooOld,
     check::Check,
     config::{HAND_OVER, PROPOSALS_IN_FLIGHT},
     executor::{self, Task},
@@ -92,12 +93,14 @@ impl Consensus {
         let raft_config = Arc::new(config.raft()?);
         let (log, files) = (store.clone(), snapshots.clone());
         let restored = executor::blocking(move || begin::restore(&log, &files)).await.map_err(|_| OpenError::Runtime)??;
+        TooOld::check(restored.state().cluster_version(), config.known_version)?;
         begin::take_id(&store, &config.id).await?;
         let stop = StopCell::new();
         let (publisher, published) = publish::channel(restored.state().clone());
         let check = Check::new(config.id.clone(), config.check_entries);
         let mut machine = Machine::new(restored, snapshots.clone(), publisher, stop.clone(), check);
         machine.apply = config.apply;
+        machine.known_version = config.known_version;
         let due = machine.due.subscribe();
         let log = Log::new(store.clone(), stop.clone());
         // Without entries, what it was about to enter does not bind it.
@@ -122,7 +125,7 @@ impl Consensus {
             in_flight: Semaphore::new(PROPOSALS_IN_FLIGHT),
             seen: Mutex::default(),
             timings: config.timings.clone(),
-            address: config.address.clone(),
+            address: ServerAddress { version: config.known_version, ..config.address.clone() },
             due,
             peers,
             receiving: Receiving::new(snapshots),
@@ -224,7 +227,16 @@ impl Consensus {
         if let Some(reason) = self.inner.stop.get() {
             return Err(HandleError::Stopped(reason));
         }
+        if self.inner.peers.is_retired() {
+            return Err(HandleError::Retired(self.id().clone()));
+        }
         answer::answer(self, rpc, body).await
+    }
+
+    /// The cluster refuses this server for good, as a server of it said. It calls nobody any more and answers nobody, so that it makes no second
+    /// cluster with others that are refused; what runs beside it goes on.
+    pub fn retire(&self) {
+        self.inner.peers.retire();
     }
 
     /// Waits until this server stops, and says why. An agent ends when this returns [`StopReason::Failed`].

@@ -102,8 +102,10 @@ fn is_worth_another_try(error: &ProposeError) -> bool {
         | ProposeError::OutcomeUnknown { .. }
         | ProposeError::Interrupted { .. }
         | ProposeError::Behind { .. } => true,
-        ProposeError::NotLeading { .. } | ProposeError::TooLarge { .. } | ProposeError::Stopped { .. } | ProposeError::Encode { .. } => {
-            false
-        }
+        ProposeError::NotYet { .. }
+        | ProposeError::NotLeading { .. }
+        | ProposeError::TooLarge { .. }
+        | ProposeError::Stopped { .. }
+        | ProposeError::Encode { .. } => false,
     }
 }

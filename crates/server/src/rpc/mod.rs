@@ -90,7 +90,9 @@ async fn no_removed_ones(State(members): State<Members>, Extension(caller): Exte
     let is_member = || members.server.consensus().members().iter().any(|m| m.id.as_str() == id);
     let is_consensus = request.uri().path().starts_with(rpc::RAFT);
     if !is_consensus && members.server.view().is_agent_refused(&id) && !is_member() {
-        return (StatusCode::FORBIDDEN, Refusal::AgentRefused(id).to_string()).into_response();
+        // A server that says where it is hears that it is over: see [`Consensus::retire`](floe_consensus::Consensus::retire).
+        let status = if request.uri().path() == rpc::SERVER { StatusCode::GONE } else { StatusCode::FORBIDDEN };
+        return (status, Refusal::AgentRefused(id).to_string()).into_response();
     }
     next.run(request).await
 }

@@ -1,6 +1,6 @@
 //! The log's redb file: one transaction for a batch of writes, and reads. Everything here blocks on the disk.
 
-use super::{LogError, LogRecord, Position};
+use super::{LogError, LogRecord, Position, Succession};
 use crate::{Cause, PAGE_CACHE_BYTES, folder::sync_directory, frame, panics::caught};
 use redb::{Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, Table, TableDefinition, TableError};
 use std::{
@@ -22,6 +22,7 @@ const KEY_COMMITTED: &str = "committed";
 const KEY_PURGED: &str = "purged";
 const KEY_SERVER_ID: &str = "server-id";
 const KEY_CLUSTER_ID: &str = "cluster-id";
+const KEY_SEALED: &str = "sealed";
 
 /// One write.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub(crate) enum Write {
     Vote(Vec<u8>),
     ServerId(String),
     ClusterId(String),
+    /// The log goes on in another cluster, with these entries: all of it, or nothing.
+    GoOn(Succession),
     /// Forgets the entries from this index on.
     Truncate {
         from: u64,
@@ -47,6 +50,7 @@ pub(crate) struct Contents {
     pub(crate) vote: Option<Vec<u8>>,
     pub(crate) server_id: Option<String>,
     pub(crate) cluster_id: Option<String>,
+    pub(crate) sealed: Option<Position>,
 }
 
 #[derive(Debug)]
@@ -138,6 +142,7 @@ impl LogFile {
             vote: self.meta(KEY_VOTE)?,
             server_id: text(KEY_SERVER_ID)?,
             cluster_id: text(KEY_CLUSTER_ID)?,
+            sealed: position(KEY_SEALED)?,
         })
     }
 
@@ -233,6 +238,17 @@ fn apply(write: &Write, log: &mut Table<'_, u64, &'static [u8]>, meta: &mut Tabl
             for record in records {
                 let mut place = log.insert_reserve(record.index(), record.bytes()).map_err(boxed)?;
                 record.write(place.as_mut());
+            }
+        }
+        Write::GoOn(succession) => {
+            for record in &succession.records {
+                let mut place = log.insert_reserve(record.index(), record.bytes()).map_err(boxed)?;
+                record.write(place.as_mut());
+            }
+            put(meta, KEY_VOTE, &succession.vote)?;
+            put(meta, KEY_CLUSTER_ID, succession.cluster_id.as_bytes())?;
+            if let Some(last) = succession.records.last() {
+                put(meta, KEY_SEALED, &last.position.encode())?;
             }
         }
         Write::Vote(vote) => put(meta, KEY_VOTE, vote)?,

@@ -59,6 +59,17 @@ pub struct Bounds {
     pub last: Option<Position>,
 }
 
+/// How a log goes on in another cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Succession {
+    /// Entries that follow the last one.
+    pub records: Vec<LogRecord>,
+    /// The vote from then on.
+    pub vote: Vec<u8>,
+    /// The cluster from then on.
+    pub cluster_id: String,
+}
+
 /// What the log did since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LogStats {
@@ -191,6 +202,23 @@ impl LogStore {
         .await
     }
 
+    /// Goes on in another cluster, in one transaction: after a crash the file has all of it or nothing.
+    ///
+    /// # Errors
+    /// When the entries do not follow, or the log has failed or is closed.
+    pub async fn go_on(&self, succession: Succession, done: Done) -> Result<(), LogError> {
+        let bytes = succession.records.iter().map(LogRecord::bytes).sum();
+        self.submit(bytes, done, |tail| {
+            self.check_follows(tail, &succession.records)?;
+            tail.append(&succession.records);
+            tail.contents.vote = Some(succession.vote.clone());
+            tail.contents.cluster_id = Some(succession.cluster_id.clone());
+            tail.contents.sealed = succession.records.last().map(|r| r.position).or(tail.contents.sealed);
+            Ok(Write::GoOn(succession))
+        })
+        .await
+    }
+
     /// Notes how far is committed. It is written with the next batch and when the log is closed, never by a sync of its own: after a
     /// crash it may be older, which is safe, because commitment is found anew by the next leader.
     pub fn save_committed(&self, committed: Option<Position>) {
@@ -282,6 +310,11 @@ impl LogStore {
     /// The id of the cluster that the entries are of.
     pub fn cluster_id(&self) -> Option<String> {
         self.shared.tail().contents.cluster_id.clone()
+    }
+
+    /// The last of the entries with which the log went on in another cluster. Nobody else may be given the ones up to it.
+    pub fn sealed(&self) -> Option<Position> {
+        self.shared.tail().contents.sealed
     }
 
     /// Why nothing is written any more.

@@ -68,7 +68,7 @@ pub(in crate::agent) struct IdentityFile {
 }
 
 impl IdentityFile {
-    pub(super) fn at(data: &Path) -> Self {
+    pub(in crate::agent) fn at(data: &Path) -> Self {
         Self { path: data.join(NAME), turn: Arc::default() }
     }
 
@@ -120,6 +120,11 @@ impl IdentityFile {
             return Ok(());
         }
         self.edit(|record| record.was_member = true)
+    }
+
+    /// This server begins anew: without a log, under its id, in a cluster that lets it. For one whose part in the agreement ended with its cluster.
+    pub(in crate::agent) fn forget_membership(&self) -> anyhow::Result<()> {
+        self.edit(|record| (record.was_member, record.is_founder) = (false, false))
     }
 
     /// Whether this server has been a member.
