@@ -31,7 +31,8 @@ fn commands(bytes: &[u8]) -> (Vec<Command>, Command) {
         let (total, at) = (bytes.len() as u64, (n * size) as u64);
         Command::StageRestore(StageRestore { id: "r".to_owned(), total, at, bytes: Piece::from(part) })
     };
-    let last = Restore { id: "r".to_owned(), cluster_id: "new".to_owned(), cluster_version: 1, force: false };
+    let digest = archive::decode(bytes).unwrap().metadata.digest;
+    let last = Restore { id: "r".to_owned(), cluster_id: "new".to_owned(), cluster_version: 1, digest, force: false };
     (bytes.chunks(size).enumerate().map(stage).collect(), Command::Restore(last))
 }
 
