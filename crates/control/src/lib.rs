@@ -12,6 +12,7 @@
 //! | [`deadline::expired`] | a view, time | deployments that made no progress |
 //! | [`garbage::collect`] | a view, time | what is over and old |
 //! | [`autopilot::Autopilot`] | what the leader sees of the servers, time | how they are, which gets a vote, which dead one goes |
+//! | [`snapshots::Schedule`] | the names of backups, time | when the next is due, which old ones go |
 #![forbid(unsafe_code)]
 
 pub mod autopilot;
@@ -20,6 +21,7 @@ pub mod broker;
 pub mod deadline;
 pub mod garbage;
 pub mod heartbeat;
+pub mod snapshots;
 
 pub use autopilot::Autopilot;
 pub use blocked::Blocked;
