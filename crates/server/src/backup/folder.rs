@@ -99,7 +99,7 @@ pub(crate) fn tidy(folder: &Path, schedule: &Schedule, cluster_id: &str) -> Resu
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
     use floe_model::{Nanos, Timestamp};
     use floe_state::{State, archive::Origin};

@@ -1,3 +1,5 @@
+//! Tests of the archive that need its inside.
+
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 use super::*;
 use floe_model::{Job, Node};
