@@ -53,6 +53,8 @@ pub struct Join {
     pub server: bool,
     /// The certificate request.
     pub request: Vec<u8>,
+    /// The newest version of commands that a server knows; zero from a build that does not say it.
+    pub version: u32,
 }
 
 /// See [`JOIN`].
@@ -95,6 +97,8 @@ pub struct HereIsServer {
     pub name: String,
     /// Where it listens for RPC.
     pub rpc: String,
+    /// The newest version of commands that it knows; zero from a build that does not say it.
+    pub version: u32,
 }
 
 /// See [`SERVER`].

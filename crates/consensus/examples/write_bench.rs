@@ -77,7 +77,7 @@ async fn idle(server: &Consensus) {
 }
 
 async fn bench(dir: &Path, proposers: usize) {
-    let address = ServerAddress { name: "bench".to_owned(), rpc: "127.0.0.1:4647".to_owned() };
+    let address = ServerAddress::new("bench".to_owned(), "127.0.0.1:4647".to_owned());
     let server = Consensus::open(Config::single("bench".to_owned().into(), DataFolder::open(dir).unwrap(), address)).await.unwrap();
     place(&server).await;
     let before = server.status().log.commits;
@@ -110,7 +110,7 @@ async fn bench(dir: &Path, proposers: usize) {
     let stopped = began.elapsed();
     drop(server);
     let began = Instant::now();
-    let address = ServerAddress { name: "bench".to_owned(), rpc: "127.0.0.1:4647".to_owned() };
+    let address = ServerAddress::new("bench".to_owned(), "127.0.0.1:4647".to_owned());
     let server = Consensus::open(Config::single("bench".to_owned().into(), DataFolder::open(dir).unwrap(), address)).await.unwrap();
     let (opened, index) = (began.elapsed(), server.view().index());
     server.shutdown().await;

@@ -90,7 +90,8 @@ impl Check {
 
     /// This server applied an entry. Returns what it has to report, when that is due.
     pub(crate) fn applied(&mut self, state: &State) -> Option<DigestReport> {
-        if !state.log_index().is_multiple_of(self.every) {
+        // Entry zero is the first membership; there is nothing to compare.
+        if state.log_index() == 0 || !state.log_index().is_multiple_of(self.every) {
             return None;
         }
         let mark = DigestReport {
@@ -257,7 +258,7 @@ mod tests {
         let mut check = Check::new(id("a"), 10);
         let mut state = State::default();
         let mut due = Vec::new();
-        for index in 1..=(REMEMBERED as u64 + 1) * 10 {
+        for index in 0..=(REMEMBERED as u64 + 1) * 10 {
             state.skip(index);
             due.extend(check.applied(&state));
         }

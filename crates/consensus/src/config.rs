@@ -3,7 +3,7 @@
 use crate::{
     Clock, Entropy, NoTransport, OpenError, OsEntropy, ServerAddress, ServerId, SystemClock, Timings, Transport, check::CHECK_ENTRIES,
 };
-use floe_state::State;
+use floe_state::{State, command::CLUSTER_VERSION};
 use floe_store::DataFolder;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -65,6 +65,8 @@ pub struct Config {
     pub log_entries_kept: u64,
     /// Entries between comparisons of the servers' states; [`CHECK_ENTRIES`] unless a test wants fewer. The same on all servers.
     pub check_entries: u64,
+    /// The newest version of commands that it knows; [`CLUSTER_VERSION`] unless a test wants an older server.
+    pub known_version: u32,
     /// How an entry changes the state: [`State::apply`], but for tests of servers that go wrong.
     pub apply: Apply,
     /// How servers call each other.
@@ -87,6 +89,7 @@ impl Config {
             snapshot_entries: SNAPSHOT_ENTRIES,
             log_entries_kept: LOG_ENTRIES_KEPT,
             check_entries: CHECK_ENTRIES,
+            known_version: CLUSTER_VERSION,
             apply: State::apply,
             transport: Arc::new(NoTransport),
             clock: Arc::new(SystemClock),

@@ -18,6 +18,23 @@ pub enum StopReason {
     Diverged(Divergence),
 }
 
+/// The cluster writes commands that a server does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the cluster runs version {cluster}, but this server knows versions up to {known}; upgrade floe on this server: it cannot go back")]
+pub struct TooOld {
+    /// The cluster's version.
+    pub cluster: u32,
+    /// The newest that the server knows.
+    pub known: u32,
+}
+
+impl TooOld {
+    /// Refuses a cluster version that is not known.
+    pub(crate) fn check(cluster: u32, known: u32) -> Result<(), Self> {
+        if cluster > known { Err(Self { cluster, known }) } else { Ok(()) }
+    }
+}
+
 /// The server cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -75,6 +92,9 @@ pub enum OpenError {
     /// A single server could not write its address into the membership.
     #[error("open server: write its address into the membership")]
     Announce(#[source] Box<ChangeError>),
+    /// The cluster has gone on to commands that this server does not know.
+    #[error("open server: {0}")]
+    TooOld(#[from] TooOld),
     /// A thread of the runtime could not be had.
     #[error("open server: the runtime is shutting down")]
     Runtime,
@@ -96,6 +116,19 @@ pub enum ProposeError {
     NotLeading {
         /// The command's kind.
         command: &'static str,
+    },
+    /// Not all servers know the command yet. Nothing was done.
+    #[error(
+        "propose {command}: this needs cluster version {needed}, and the cluster runs version {present} until all of its servers are upgraded; \
+         upgrade or remove the servers that know less (floe server members)"
+    )]
+    NotYet {
+        /// The command's kind.
+        command: &'static str,
+        /// The version that it needs.
+        needed: u32,
+        /// The version that the cluster runs.
+        present: u32,
     },
     /// Too much waits. Nothing was done.
     #[error("propose {command}: {limit} proposals wait already and none was done within {after:?}; try again later")]

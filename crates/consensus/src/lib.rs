@@ -32,6 +32,7 @@
 //! - A command is appended at most once, however often and wherever it is passed on.
 //! - An entry that cannot be decoded or applied stops the server; nothing after it is applied, and no view shows anything of it.
 //! - A server whose state differs from the majority's applies nothing more.
+//! - A command is written only when every member knows it.
 //! - No membership is ever joint: each change is one entry with at most one voter more or less.
 //! - A call of another cluster, for another server, or to a voter that lost its log, changes nothing.
 //! - No async worker waits for a disk: the log has a thread, and reads of old entries and snapshots run on blocking threads.
@@ -64,7 +65,7 @@ pub use check::Divergence;
 pub use cluster_id::ClusterId;
 pub use config::{Config, Start};
 pub use consensus::{Consensus, Proposed};
-pub use error::{OpenError, ProposeError, ReadError, StopReason};
+pub use error::{OpenError, ProposeError, ReadError, StopReason, TooOld};
 pub use floe_store::{DataFolder, FolderError};
 pub use leadership::Leadership;
 pub use membership::{ChangeError, Member};

@@ -4,7 +4,7 @@
 //! they speak of. An entry that panics leaves a state that nobody may see: the machine is broken from then on and applies nothing more.
 
 use crate::{
-    Divergence, OpenError, StopReason,
+    Divergence, OpenError, StopReason, TooOld,
     check::Check,
     codec,
     config::Apply,
@@ -15,7 +15,10 @@ use crate::{
     },
     stop::StopCell,
 };
-use floe_state::{Command, Outcome, State, command::DigestReport};
+use floe_state::{
+    Command, Outcome, State,
+    command::{CLUSTER_VERSION, DigestReport},
+};
 use floe_store::{SnapshotFile, SnapshotId, SnapshotStore};
 use futures::{FutureExt, Stream, StreamExt};
 use serde::{Deserialize, Serialize};
@@ -39,6 +42,12 @@ enum ApplyError {
     Panicked { index: u64, command: &'static str, message: String },
     #[error("apply entry {index}: an earlier entry failed")]
     Broken { index: u64 },
+    #[error("apply entry {index}")]
+    TooOld {
+        index: u64,
+        #[source]
+        source: TooOld,
+    },
     #[error(transparent)]
     Diverged(#[from] Divergence),
 }
@@ -64,6 +73,8 @@ type Current = Arc<Mutex<Option<(SnapshotMeta, SnapshotFile)>>>;
 /// See the module.
 pub(crate) struct Machine {
     pub(crate) apply: Apply,
+    /// The newest version of commands that may be applied.
+    pub(crate) known_version: u32,
     check: Check,
     /// What this server has to report, until it is seen in the log.
     pub(crate) due: watch::Sender<Option<DigestReport>>,
@@ -107,7 +118,18 @@ impl Machine {
     pub(crate) fn new(restored: Restored, snapshots: SnapshotStore, publisher: Publisher, stop: StopCell, check: Check) -> Self {
         let current = Arc::new(Mutex::new(restored.current));
         let due = watch::Sender::new(None);
-        Self { apply: State::apply, check, due, applied: restored.applied, snapshots, current, publisher, stop, is_broken: false }
+        Self {
+            apply: State::apply,
+            known_version: CLUSTER_VERSION,
+            check,
+            due,
+            applied: restored.applied,
+            snapshots,
+            current,
+            publisher,
+            stop,
+            is_broken: false,
+        }
     }
 
     /// Applies a batch, shows the outcome, answers.
@@ -171,6 +193,12 @@ impl Machine {
     }
 
     fn apply_command(&mut self, index: u64, wish: &floe_state::Entry) -> Result<(Outcome, Option<Event>), ApplyError> {
+        if let Command::SetClusterVersion { version } = wish.command {
+            TooOld::check(version, self.known_version).map_err(|source| {
+                self.is_broken = true;
+                ApplyError::TooOld { index, source }
+            })?;
+        }
         let (apply, state) = (self.apply, &mut self.applied.state);
         let mut run = || catch_unwind(AssertUnwindSafe(|| apply(state, index, wish)));
         let done = if matches!(wish.command, Command::Restore(_)) { aside(run) } else { run() };
@@ -248,10 +276,11 @@ impl RaftStateMachine<TypeConfig> for Machine {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, file: SnapshotFile) -> io::Result<()> {
-        let (snapshots, meta) = (self.snapshots.clone(), meta.clone());
+        let (snapshots, meta, known) = (self.snapshots.clone(), meta.clone(), self.known_version);
         let install = move || -> Result<_, Box<dyn std::error::Error + Send + Sync>> {
             let found = file.read()?;
             let state = State::decode(&found.body)?;
+            TooOld::check(state.cluster_version(), known)?;
             let own = if snapshots.holds(&file) { snapshots.adopt(&file)? } else { snapshots.save(found.id, &found.meta, &found.body)? };
             Ok((state, meta, own))
         };

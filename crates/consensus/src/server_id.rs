@@ -1,5 +1,6 @@
 //! Who a server is, and where. The id never changes; the address may at any time.
 
+use floe_state::command::CLUSTER_VERSION;
 use floe_store::{DataFolder, LogError, LogStore};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -46,13 +47,31 @@ impl fmt::Display for ServerId {
     }
 }
 
-/// Where a server is found, as the membership says.
+/// Where a server is found and what it knows, as the membership says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerAddress {
     /// Its name, for people.
     pub name: String,
     /// Host and port of its RPC.
     pub rpc: String,
+    /// The newest version of commands that it knows; zero when it did not say. See [`ServerAddress::known_version`].
+    #[serde(default)]
+    pub version: u32,
+}
+
+/// What a server knows that does not say it: it is of a build from before servers did.
+const UNSAID: u32 = 1;
+
+impl ServerAddress {
+    /// Where a server of this build is.
+    pub fn new(name: String, rpc: String) -> Self {
+        Self { name, rpc, version: CLUSTER_VERSION }
+    }
+
+    /// The newest version of commands that the server knows.
+    pub fn known_version(&self) -> u32 {
+        self.version.max(UNSAID)
+    }
 }
 
 /// A server with its address.

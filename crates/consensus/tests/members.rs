@@ -271,7 +271,7 @@ async fn a_moved_server_is_reached_at_once_and_tells_the_membership_itself() {
     let leader = cluster.leader().await;
     let moved = cluster.others(&leader)[0].clone();
     cluster.crash(&moved).await;
-    let new = floe_consensus::ServerAddress { name: moved.clone(), rpc: format!("{moved}.moved:4647") };
+    let new = floe_consensus::ServerAddress::new(moved.clone(), format!("{moved}.moved:4647"));
     cluster.hosts.get_mut(&moved).unwrap().config.address = new.clone();
     cluster.start(&moved).await;
     for (_, server) in cluster.running() {

@@ -173,7 +173,7 @@ async fn a_deadline_is_kept() {
 async fn a_new_address_is_announced() {
     let dir = tempfile::tempdir().unwrap();
     open(dir.path()).await.shutdown().await;
-    let address = ServerAddress { name: "two".to_owned(), rpc: "10.0.0.2:4647".to_owned() };
+    let address = ServerAddress::new("two".to_owned(), "10.0.0.2:4647".to_owned());
     let moved = Consensus::open(Config { address: address.clone(), ..config(dir.path()) }).await.unwrap();
     assert_eq!(moved.status().peers[0].server.address, address);
     moved.shutdown().await;

@@ -4,6 +4,7 @@ use axum::body::Bytes;
 use floe_api::rpc::{self, HereIsServer, Servers};
 use floe_consensus::{Consensus, Delivery, Rpc, Server, ServerAddress, ServerId, Transport, TransportError, config::CALL_BYTES};
 use floe_rpc::{CallError, Channels, read_body};
+use floe_state::command::CLUSTER_VERSION;
 use futures::future::BoxFuture;
 use http_body_util::Full;
 use hyper::{Request, Response, StatusCode, body::Incoming};
@@ -91,7 +92,8 @@ const MAX_ANSWER_BYTES: usize = 64 << 10;
 /// it one. `configured` are the addresses of the configuration: when every server has moved, only those are right.
 pub async fn announce(consensus: Consensus, peers: Peers, name: String, configured: Vec<String>, stop: CancellationToken) {
     let mut was_removed = false;
-    let here = HereIsServer { name, rpc: peers.own_address().to_owned() };
+    let mut said = String::new();
+    let here = HereIsServer { name, rpc: peers.own_address().to_owned(), version: CLUSTER_VERSION };
     loop {
         let mut targets = configured.clone();
         targets.extend(consensus.members().into_iter().map(|m| m.address.rpc));
@@ -99,6 +101,12 @@ pub async fn announce(consensus: Consensus, peers: Peers, name: String, configur
         targets.dedup();
         let told = futures::future::join_all(targets.iter().filter(|t| **t != here.rpc).map(|t| tell(&consensus, &peers, t, &here)));
         let Some(told) = stop.run_until_cancelled(told).await else { return };
+        // The same words every half a second would hide the rest of the log.
+        if let Some(Told::Refused(why)) = told.iter().find(|t| matches!(t, Told::Refused(_))).filter(|t| **t != Told::Refused(said.clone()))
+        {
+            tracing::warn!("a server does not take this one in: {why}");
+            said.clone_from(why);
+        }
         let own = consensus.id();
         let is_known = consensus.members().iter().any(|m| m.id == *own && m.address.rpc == here.rpc);
         if consensus.status().is_removed && !was_removed {
@@ -107,36 +115,56 @@ pub async fn announce(consensus: Consensus, peers: Peers, name: String, configur
             );
         }
         was_removed = consensus.status().is_removed;
-        let pause = if was_removed || (is_known && (told.is_empty() || told.contains(&true))) { TELL_AGAIN } else { TELL_SOON };
+        let pause = if was_removed || (is_known && (told.is_empty() || told.contains(&Told::Known))) { TELL_AGAIN } else { TELL_SOON };
         if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
             return;
         }
     }
 }
 
-/// Tells one server; true when it knows this one as a member.
-async fn tell(consensus: &Consensus, peers: &Peers, target: &str, here: &HereIsServer) -> bool {
+/// What came of telling a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Told {
+    /// It knows this one as a member.
+    Known,
+    /// It does not, yet; or it was not reached.
+    NotYet,
+    /// It said no.
+    Refused(String),
+}
+
+/// Tells one server.
+async fn tell(consensus: &Consensus, peers: &Peers, target: &str, here: &HereIsServer) -> Told {
     match exchange_addresses(peers, target, here).await {
         Ok(answer) => {
-            let address = ServerAddress { name: answer.own.name, rpc: answer.own.rpc };
+            let address = ServerAddress { name: answer.own.name, rpc: answer.own.rpc, version: answer.own.version };
             consensus.learn_address(ServerId::from(answer.id), address);
-            answer.is_member
+            if answer.is_member { Told::Known } else { Told::NotYet }
         }
-        Err(why) => {
+        Err(NotTold::Refused(why)) => Told::Refused(why),
+        Err(NotTold::Unreached(why)) => {
             tracing::debug!(server = target, why, "a server was not told where this one is");
-            false
+            Told::NotYet
         }
     }
 }
 
-async fn exchange_addresses(peers: &Peers, target: &str, here: &HereIsServer) -> Result<Servers, String> {
-    let body = rmp_serde::to_vec_named(here).map_err(|e| e.to_string())?;
-    let request = Request::post(peers.channels.uri(target, rpc::SERVER)).body(Full::new(Bytes::from(body))).map_err(|e| e.to_string())?;
-    let response = peers.channels.call(target, request, TELL_DEADLINE).await.map_err(|e| e.to_string())?;
+/// Why there is no answer.
+enum NotTold {
+    Unreached(String),
+    Refused(String),
+}
+
+async fn exchange_addresses(peers: &Peers, target: &str, here: &HereIsServer) -> Result<Servers, NotTold> {
+    let unreached = |why: String| NotTold::Unreached(why);
+    let body = rmp_serde::to_vec_named(here).map_err(|e| unreached(e.to_string()))?;
+    let request =
+        Request::post(peers.channels.uri(target, rpc::SERVER)).body(Full::new(Bytes::from(body))).map_err(|e| unreached(e.to_string()))?;
+    let response = peers.channels.call(target, request, TELL_DEADLINE).await.map_err(|e| unreached(e.to_string()))?;
     let status = response.status();
-    let body = read_body(response.into_body(), MAX_ANSWER_BYTES, TELL_DEADLINE).await.map_err(|e| e.to_string())?;
+    let body = read_body(response.into_body(), MAX_ANSWER_BYTES, TELL_DEADLINE).await.map_err(|e| unreached(e.to_string()))?;
     if !status.is_success() {
-        return Err(String::from_utf8_lossy(&body).into_owned());
+        return Err(NotTold::Refused(String::from_utf8_lossy(&body).into_owned()));
     }
-    rmp_serde::from_slice(&body).map_err(|e| e.to_string())
+    rmp_serde::from_slice(&body).map_err(|e| unreached(e.to_string()))
 }

@@ -14,7 +14,12 @@ use floe_model::{
 use serde::{Deserialize, Serialize};
 
 /// The version of commands and snapshots that this build writes. Raised when an older build could not apply what we write.
-pub const CLUSTER_VERSION: u32 = 1;
+///
+/// | version | brings |
+/// |---|---|
+/// | 1 | the first one |
+/// | 2 | [`Command::ReportDigest`], [`Command::StageRestore`], [`Command::Restore`] |
+pub const CLUSTER_VERSION: u32 = 2;
 
 /// What the leader puts into an entry because a pure function has neither clock nor chance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,6 +166,14 @@ pub struct DigestReport {
 }
 
 impl Command {
+    /// The first cluster version in which all servers know this command. It must not be written before.
+    pub fn since(&self) -> u32 {
+        match self {
+            Command::ReportDigest(_) | Command::StageRestore(_) | Command::Restore(_) => 2,
+            _ => 1,
+        }
+    }
+
     /// The name of the kind of command, for logs and metrics.
     pub fn name(&self) -> &'static str {
         match self {

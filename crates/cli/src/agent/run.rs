@@ -242,7 +242,7 @@ fn known_servers(common: &Common<'_>) -> Vec<String> {
 }
 
 async fn open_consensus(common: &Common<'_>, peers: &Peers) -> anyhow::Result<Consensus> {
-    let address = ServerAddress { name: common.config.name.clone(), rpc: common.rpc.clone() };
+    let address = ServerAddress::new(common.config.name.clone(), common.rpc.clone());
     let Some(identity) = &common.identity else {
         let folder = common.folder.clone();
         let id = tokio::task::spawn_blocking(move || ServerId::kept_in(&folder)).await.context("read the server's id")??;

@@ -7,7 +7,6 @@ use crate::{
     machine::Restored,
     raft_types::{Metrics, WatchReceiver},
 };
-use floe_state::{Command, command::CLUSTER_VERSION};
 use floe_store::{LogStore, SnapshotStore};
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::timeout;
@@ -32,7 +31,7 @@ impl Consensus {
         self.peers().set_membership(raft.metrics().borrow_watched().membership_config.membership());
         if self.is_alone() {
             self.lead(config.timings.recovery).await?;
-            self.make_version().await.map_err(|e| OpenError::Bootstrap(Box::new(e)))?;
+            self.raise_version().await.map_err(|e| OpenError::Bootstrap(Box::new(e)))?;
             self.announce().await.map_err(|e| OpenError::Announce(Box::new(e)))?;
         }
         self.keep(tokio::spawn(self.clone().look_after()));
@@ -42,7 +41,16 @@ impl Consensus {
     /// Writes the first entry of a cluster of these voters.
     async fn found(&self, voters: &BTreeMap<ServerId, ServerAddress>, within: Duration) -> Result<(), OpenError> {
         self.enter(ClusterId::of(voters.keys())).await.map_err(OpenError::Stopped)?;
-        self.raft().initialize(voters.clone()).await.map_err(|_| OpenError::Stopped(self.stop_reason()))?;
+        // All founders must write the same entry, and none knows the versions of the others.
+        let is_alone = voters.len() == 1;
+        let unsaid = |(id, address): (&ServerId, &ServerAddress)| {
+            let version = if is_alone { self.inner.address.version } else { 0 };
+            (id.clone(), ServerAddress { version, ..address.clone() })
+        };
+        self.raft()
+            .initialize(voters.iter().map(unsaid).collect::<BTreeMap<_, _>>())
+            .await
+            .map_err(|_| OpenError::Stopped(self.stop_reason()))?;
         // openraft's numbers follow a moment later.
         let is_begun = |m: &Metrics| m.membership_config.membership().get_node(self.id()).is_some();
         let begun = self.raft().wait(Some(within)).metrics(is_begun, "the first entry").await;
@@ -68,14 +76,6 @@ impl Consensus {
             reason = self.stopped() => return Err(OpenError::Stopped(reason)),
         };
         led.map_err(|_| OpenError::Stopped(self.stop_reason()))
-    }
-
-    /// Writes the first command of a cluster, if it is not there.
-    pub(super) async fn make_version(&self) -> Result<(), crate::ProposeError> {
-        if self.view().cluster_version() == 0 {
-            self.propose(Command::SetClusterVersion { version: CLUSTER_VERSION }).await?;
-        }
-        Ok(())
     }
 }
 

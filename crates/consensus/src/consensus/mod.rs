@@ -9,7 +9,7 @@ mod upkeep;
 pub use propose::Proposed;
 
 use crate::{
-    ClusterId, Config, Events, Leadership, OpenError, ReadError, Rpc, ServerAddress, ServerId, Status, StopReason, Timings,
+    ClusterId, Config, Events, Leadership, OpenError, ReadError, Rpc, ServerAddress, ServerId, Status, StopReason, Timings, TooOld,
     check::Check,
     config::{HAND_OVER, PROPOSALS_IN_FLIGHT},
     leadership,
@@ -94,12 +94,14 @@ impl Consensus {
         let raft_config = Arc::new(config.raft()?);
         let (log, files) = (store.clone(), snapshots.clone());
         let restored = tokio::task::spawn_blocking(move || begin::restore(&log, &files)).await.map_err(|_| OpenError::Runtime)??;
+        TooOld::check(restored.state().cluster_version(), config.known_version)?;
         begin::take_id(&store, &config.id).await?;
         let stop = StopCell::new();
         let (publisher, published) = publish::channel(restored.state().clone());
         let check = Check::new(config.id.clone(), config.check_entries);
         let mut machine = Machine::new(restored, snapshots.clone(), publisher, stop.clone(), check);
         machine.apply = config.apply;
+        machine.known_version = config.known_version;
         let due = machine.due.subscribe();
         let log = Log::new(store.clone(), stop.clone());
         // Without entries, what it was about to enter does not bind it.
@@ -124,7 +126,7 @@ impl Consensus {
             in_flight: Semaphore::new(PROPOSALS_IN_FLIGHT),
             seen: Mutex::default(),
             timings: config.timings.clone(),
-            address: config.address.clone(),
+            address: ServerAddress { version: config.known_version, ..config.address.clone() },
             due,
             peers,
             receiving: Receiving::new(snapshots),

@@ -109,6 +109,7 @@ impl Consensus {
     /// As [`Consensus::propose`].
     pub async fn propose_within(&self, command: Command, deadline: Duration) -> Result<Proposed, ProposeError> {
         let name = command.name();
+        self.check_version(&command)?;
         let search = self.search(deadline);
         let _turn = self.turn(&command, deadline).await?;
         loop {
@@ -136,6 +137,7 @@ impl Consensus {
     /// [`ProposeError::NotLeading`] when this server does not lead; else as [`Consensus::propose`].
     pub async fn propose_as_leader(&self, command: Command) -> Result<Proposed, ProposeError> {
         let (name, deadline) = (command.name(), self.timings().deadline);
+        self.check_version(&command)?;
         let end = Instant::now() + deadline;
         let _turn = self.turn(&command, deadline).await?;
         let tried = match self.leader() {
@@ -164,12 +166,23 @@ impl Consensus {
         if bytes > ENTRY_BYTES { Err(ProposeError::TooLarge { command: name, bytes, limit: ENTRY_BYTES }) } else { Ok(()) }
     }
 
+    /// Refuses what not all servers know. Before the first command of a cluster everything waits for its version.
+    fn check_version(&self, command: &Command) -> Result<(), ProposeError> {
+        match (command.since(), self.view().cluster_version()) {
+            (needed, present) if present > 0 && needed > present => Err(ProposeError::NotYet { command: command.name(), needed, present }),
+            _ => Ok(()),
+        }
+    }
+
     /// Appends it to this server's log, as the leader.
     async fn write_here(&self, command: Command, end: Instant, deadline: Duration) -> Try {
         let name = command.name();
         if self.view().cluster_version() == 0 && !matches!(command, Command::SetClusterVersion { .. }) {
             // The first command of a cluster is its version; the leader is about to write it.
             return Try::NotTaken;
+        }
+        if let Err(refused) = self.check_version(&command) {
+            return Try::Failed(refused);
         }
         let entry = Entry { stamp: self.inner.stamper.stamp(), command };
         let written = tokio::select! {

@@ -1,8 +1,8 @@
-//! What a server sees to by itself: the first command of a cluster of several, that the membership has its address, and that the others can
+//! What a server sees to by itself: the cluster's version, that the membership has its address, and that the others can
 //! compare its state with theirs.
 
 use super::Consensus;
-use crate::{ChangeError, leadership::server_of, network::wire::Change, raft_types::WatchReceiver};
+use crate::{ChangeError, ProposeError, leadership::server_of, membership::members_of, network::wire::Change, raft_types::WatchReceiver};
 use floe_state::Command;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -42,7 +42,7 @@ impl Consensus {
     async fn settle(&self) -> bool {
         let leadership = self.leadership().borrow().clone();
         if leadership.is_leader
-            && let Err(error) = self.make_version().await
+            && let Err(error) = self.raise_version().await
         {
             tracing::warn!("the cluster's version is not written yet: {error}");
             return false;
@@ -60,12 +60,35 @@ impl Consensus {
         }
     }
 
+    /// As the leader, has the cluster run the newest version that all of its members know. In a new cluster this is the first command.
+    pub(super) async fn raise_version(&self) -> Result<(), ProposeError> {
+        // No server is taken in meanwhile.
+        let _one_at_a_time = self.changing().lock().await;
+        let own = self.inner.address.known_version();
+        let known = if self.is_alone() { own } else { self.known_by_all().unwrap_or(0).min(own) };
+        if known > self.view().cluster_version() {
+            self.propose_as_leader(Command::SetClusterVersion { version: known }).await?;
+            tracing::info!("the cluster runs version {known} from now on");
+        }
+        Ok(())
+    }
+
+    /// The newest version that every member knows, as far as it has said.
+    fn known_by_all(&self) -> Option<u32> {
+        let metrics = self.raft().metrics().borrow_watched().clone();
+        members_of(&metrics.membership_config).iter().map(|member| member.address.known_version()).min()
+    }
+
     /// Reports what this server's state amounted to, if that is due and there is somebody to compare it with. Says whether nothing is left to do.
     async fn report(&self) -> bool {
         let due = self.inner.due.borrow().clone();
         let is_one_of_many = !self.is_alone() && self.raft().voter_ids().any(|id| id == *self.id());
         let Some(report) = due.filter(|_| is_one_of_many) else { return true };
-        match self.propose(Command::ReportDigest(Box::new(report))).await {
+        let report = Command::ReportDigest(Box::new(report));
+        if report.since() > self.view().cluster_version() {
+            return true;
+        }
+        match self.propose(report).await {
             Ok(_) => true,
             Err(error) => {
                 tracing::debug!("the digest of this server's state is not reported yet: {error}");

@@ -66,7 +66,7 @@ impl Consensus {
             (member.id.clone(), Known { answers: self.peers().answers(&member.id, silence), behind, member })
         };
         let members = members_of(&metrics.membership_config).into_iter().map(known).collect();
-        Knowledge { own: self.id().clone(), members }
+        Knowledge { own: self.id().clone(), cluster_version: self.view().cluster_version(), members }
     }
 
     async fn follow_plan(&self, change: &Change, plan: Plan, end: Instant) -> ChangeAnswer {

@@ -22,6 +22,16 @@ pub enum ChangeError {
         /// The server.
         id: ServerId,
     },
+    /// It does not know the commands that the cluster writes.
+    #[error("{change}: it knows versions up to {known}, but the cluster runs version {cluster}; upgrade floe on that server first")]
+    TooOld {
+        /// What was asked.
+        change: String,
+        /// The newest version that the server knows.
+        known: u32,
+        /// The cluster's version.
+        cluster: u32,
+    },
     /// It would vote about entries that it does not have.
     #[error(
         "{change}: it is {behind} entries behind the leader, and at most {limit} are allowed; wait until it has caught up and try again"

@@ -18,6 +18,8 @@ pub(super) struct Known {
 #[derive(Clone, Debug)]
 pub(super) struct Knowledge {
     pub(super) own: ServerId,
+    /// The version of commands that the cluster writes.
+    pub(super) cluster_version: u32,
     pub(super) members: BTreeMap<ServerId, Known>,
 }
 
@@ -47,6 +49,7 @@ pub(super) enum Plan {
 impl Knowledge {
     /// Decides about a change.
     pub(super) fn plan(&self, change: &Change) -> Result<Plan, ChangeError> {
+        self.check_version(change)?;
         match change {
             Change::AddLearner { id, address } => Ok(match self.members.get(id) {
                 None => Plan::Add,
@@ -66,6 +69,13 @@ impl Knowledge {
             },
             Change::Transfer(to) => self.transfer(change, to.as_ref()),
         }
+    }
+
+    /// Refuses a server that would have to stop at the next command.
+    fn check_version(&self, change: &Change) -> Result<(), ChangeError> {
+        let (Change::AddLearner { address, .. } | Change::Move { address, .. }) = change else { return Ok(()) };
+        let (known, cluster) = (address.known_version(), self.cluster_version);
+        if known < cluster { Err(ChangeError::TooOld { change: change.to_string(), known, cluster }) } else { Ok(()) }
     }
 
     fn member(&self, change: &Change, id: &ServerId) -> Result<&Known, ChangeError> {
@@ -159,13 +169,13 @@ mod tests {
             let letter: String = word.chars().take(1).collect();
             let member = Member {
                 id: id(&letter.to_lowercase()),
-                address: ServerAddress { name: letter.to_lowercase(), rpc: format!("{letter}:1") },
+                address: ServerAddress::new(letter.to_lowercase(), format!("{letter}:1")),
                 is_voter: letter.chars().all(char::is_uppercase),
             };
             let behind = (!word.contains('0')).then_some(if word.contains('+') { PROMOTE_LAG + 1 } else { PROMOTE_LAG });
             (member.id.clone(), Known { member, answers: !word.contains('!'), behind })
         };
-        Knowledge { own: id("a"), members: members.split(' ').map(known).collect() }
+        Knowledge { own: id("a"), cluster_version: 1, members: members.split(' ').map(known).collect() }
     }
 
     fn refusal(members: &str, change: Change) -> String {
@@ -224,12 +234,23 @@ mod tests {
 
     #[test]
     fn an_address_is_written_only_when_it_is_new() {
-        let at = |rpc: &str| ServerAddress { name: "b".to_owned(), rpc: rpc.to_owned() };
+        let at = |rpc: &str| ServerAddress::new("b".to_owned(), rpc.to_owned());
         assert_eq!(plan("A b", Change::Move { id: id("b"), address: at("b:1") }), Plan::Nothing);
         assert_eq!(plan("A b", Change::Move { id: id("b"), address: at("b:2") }), Plan::Move);
         assert_eq!(plan("A b", Change::AddLearner { id: id("b"), address: at("b:2") }), Plan::Move);
         assert_eq!(plan("A b", Change::AddLearner { id: id("b"), address: at("b:1") }), Plan::Nothing);
         assert_eq!(plan("A", Change::AddLearner { id: id("b"), address: at("b:1") }), Plan::Add);
         assert!(refusal("A", Change::Move { id: id("b"), address: at("b:1") }).contains("no member"));
+    }
+
+    #[test]
+    fn a_server_that_knows_too_little_is_not_taken_in() {
+        let knowing = |cluster_version| Knowledge { cluster_version, ..knowing("A b") };
+        let old = ServerAddress { version: 0, ..ServerAddress::new("x".to_owned(), "x:1".to_owned()) };
+        let add = Change::AddLearner { id: id("x"), address: old.clone() };
+        assert_eq!(knowing(1).plan(&add), Ok(Plan::Add), "what does not say it knows the first version");
+        let refused = knowing(2).plan(&add).unwrap_err().to_string();
+        assert!(refused.contains("up to 1") && refused.contains("runs version 2") && refused.contains("upgrade"), "{refused}");
+        assert!(knowing(2).plan(&Change::Move { id: id("b"), address: old }).is_err(), "nor goes a member back");
     }
 }

@@ -13,7 +13,7 @@ pub(super) fn config(dir: &std::path::Path) -> Config {
     Config::single(
         "one".to_owned().into(),
         DataFolder::open(dir).unwrap(),
-        ServerAddress { name: "one".to_owned(), rpc: "127.0.0.1:4647".to_owned() },
+        ServerAddress::new("one".to_owned(), "127.0.0.1:4647".to_owned()),
     )
 }
 

@@ -171,7 +171,7 @@ pub struct Cluster {
 }
 
 pub fn address(name: &str) -> ServerAddress {
-    ServerAddress { name: name.to_owned(), rpc: format!("{name}.test:4647") }
+    ServerAddress::new(name.to_owned(), format!("{name}.test:4647"))
 }
 
 pub fn id(name: &str) -> ServerId {

@@ -105,8 +105,10 @@ fn is_worth_another_try(error: &ProposeError) -> bool {
         | ProposeError::Timeout { .. }
         | ProposeError::OutcomeUnknown { .. }
         | ProposeError::Behind { .. } => true,
-        ProposeError::NotLeading { .. } | ProposeError::TooLarge { .. } | ProposeError::Stopped { .. } | ProposeError::Encode { .. } => {
-            false
-        }
+        ProposeError::NotYet { .. }
+        | ProposeError::NotLeading { .. }
+        | ProposeError::TooLarge { .. }
+        | ProposeError::Stopped { .. }
+        | ProposeError::Encode { .. } => false,
     }
 }

@@ -67,6 +67,12 @@ pub(super) async fn join(Shared(members): Shared<Members>, body: Bytes) -> Resul
     let join: Join = decode(&body)?;
     let token: JoinToken = join.token.parse().map_err(|e: floe_pki::TokenError| (StatusCode::BAD_REQUEST, e.to_string()))?;
     let (role, as_role) = if join.server { (Role::Server, JoinRole::Server) } else { (Role::Client, JoinRole::Client) };
+    // Told before the token is used up: the machine comes again when it is upgraded.
+    let (known, cluster) = (join.version.max(1), members.server.consensus().view().cluster_version());
+    if join.server && known < cluster {
+        let why = format!("a server that joins must know version {cluster}, but it knows versions up to {known}: upgrade floe on it first");
+        return Err((StatusCode::FORBIDDEN, why));
+    }
     let (certificate, id) = door.issue(&join.request, role, crate::leader::now())?;
     let used = Command::UseJoinToken { hash: hex(token.hash()), role: as_role, id: id.to_string() };
     members.server.propose(used).await.map_err(|error| match error {

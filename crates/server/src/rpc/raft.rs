@@ -11,6 +11,7 @@ use axum::{
 use floe_api::rpc::{self, HereIsServer, Servers};
 use floe_consensus::{Rpc, ServerAddress, ServerId};
 use floe_rpc::Caller;
+use floe_state::command::CLUSTER_VERSION;
 
 /// A call of the consensus.
 pub(super) async fn call(
@@ -39,7 +40,7 @@ pub(super) async fn here_is_server(
     };
     let here: HereIsServer = decode(&body)?;
     let id = ServerId::from(peer.id.to_string());
-    let address = ServerAddress { name: here.name, rpc: here.rpc };
+    let address = ServerAddress { name: here.name, rpc: here.rpc, version: here.version };
     let consensus = members.server.consensus();
     consensus.learn_address(id.clone(), address.clone());
     let known = consensus.members();
@@ -48,6 +49,6 @@ pub(super) async fn here_is_server(
         consensus.add_learner(id, address).await.map_err(unavailable)?;
     }
     let name = members.server.config().name.clone();
-    let own = HereIsServer { name, rpc: members.peers.own_address().to_owned() };
+    let own = HereIsServer { name, rpc: members.peers.own_address().to_owned(), version: CLUSTER_VERSION };
     Ok(encode(&Servers { id: consensus.id().to_string(), own, is_member })?.into_response())
 }

@@ -43,7 +43,7 @@ pub struct World {
 impl World {
     pub async fn new() -> World {
         let folder = tempfile::tempdir().unwrap();
-        let address = ServerAddress { name: "one".to_owned(), rpc: "127.0.0.1:4647".to_owned() };
+        let address = ServerAddress::new("one".to_owned(), "127.0.0.1:4647".to_owned());
         let consensus =
             Consensus::open(Config::single("one".to_owned().into(), DataFolder::open(folder.path()).unwrap(), address)).await.unwrap();
         let server = Server::start(ServerConfig { workers: 1, ..ServerConfig::default() }, consensus, None);

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use floe_api::rpc::{self, Join, Joined};
 use floe_pki::{Clock, JoinToken, Keypair, pinned_client_config};
 use floe_rpc::{Channels, read_body};
+use floe_state::command::CLUSTER_VERSION;
 use http_body_util::Full;
 use hyper::{Request, StatusCode};
 use std::time::Duration;
@@ -34,7 +35,8 @@ pub(super) async fn join(config: &AgentConfig, token: &str, key: &Keypair) -> an
         let setting = if config.server { "server.retry_join" } else { "client.servers" };
         bail!("a join token is there, but no server to ask: name their RPC addresses (host:port) in {setting}");
     }
-    let join = Join { token: token.text().to_string(), server: config.server, request: key.request(&name(config)?) };
+    let join =
+        Join { token: token.text().to_string(), server: config.server, request: key.request(&name(config)?), version: CLUSTER_VERSION };
     let channels = Channels::with_config(pinned_client_config(token.fingerprint(), &Clock::new(now)));
     tracing::info!(servers = servers.join(", "), id = %key.id(), "joining the cluster");
     loop {
