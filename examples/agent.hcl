@@ -60,6 +60,16 @@ server {
 #   min_quorum                = 0       # removing dead servers leaves at least this many voters
 # }
 
+# The server that leads keeps a snapshot of the cluster each interval, checks it, and removes the oldest. docs/guide/backup.md says how to restore one.
+# snapshot {
+#   interval = "1h"
+#   retain   = 30     # how many are kept
+#   prefix   = "floe" # what their names begin with
+#   local_storage {
+#     path = "/var/backups/floe" # on every server, or a folder that all servers share
+#   }
+# }
+
 client {
   enabled = true
   # servers    = ["127.0.0.1:4647"] # some of the servers, host or host:port; for an agent without the server part

@@ -28,7 +28,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
 };
-use tokio::sync::watch;
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::watch,
+};
 
 /// How many entries are applied before the view moves on and answers are given.
 const APPLY_ENTRIES: usize = 256;
@@ -201,7 +204,9 @@ impl Machine {
             })?;
         }
         let (apply, state) = (self.apply, &mut self.applied.state);
-        let applied = catch_unwind(AssertUnwindSafe(|| apply(state, index, wish))).map_err(|panic| {
+        let mut run = || catch_unwind(AssertUnwindSafe(|| apply(state, index, wish)));
+        let done = if matches!(wish.command, Command::Restore(_)) { aside(run) } else { run() };
+        let applied = done.map_err(|panic| {
             self.is_broken = true;
             ApplyError::Panicked { index, command: wish.command.name(), message: panic_message(panic.as_ref()) }
         })?;
@@ -216,6 +221,15 @@ impl Machine {
     fn builder(&self) -> Builder {
         let (snapshots, current, stop) = (self.snapshots.clone(), Arc::clone(&self.current), self.stop.clone());
         Builder { applied: self.applied.clone(), snapshots, current, stop, is_broken: self.is_broken }
+    }
+}
+
+/// Does what may take seconds, as reading a whole backup does, without holding up the other tasks of this thread: heartbeats among them.
+fn aside<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        // There is no other thread that could take over.
+        RuntimeFlavor::CurrentThread => work(),
+        _ => tokio::task::block_in_place(work),
     }
 }
 

@@ -31,8 +31,20 @@ fn commands(bytes: &[u8]) -> (Vec<Command>, Command) {
         let (total, at) = (bytes.len() as u64, (n * size) as u64);
         Command::StageRestore(StageRestore { id: "r".to_owned(), total, at, bytes: Piece::from(part) })
     };
-    let last = Restore { id: "r".to_owned(), cluster_id: "new".to_owned(), cluster_version: 1, force: false };
+    let metadata = archive::decode(bytes).unwrap().metadata;
+    let last = Restore {
+        id: "r".to_owned(),
+        cluster_id: "new".to_owned(),
+        cluster_version: metadata.cluster_version,
+        digest: metadata.digest,
+        force: false,
+    };
     (bytes.chunks(size).enumerate().map(stage).collect(), Command::Restore(last))
+}
+
+/// Waits until the servers write what a restore needs.
+async fn wait_version(server: &Consensus) {
+    wait_for("the cluster's version", || (server.view().cluster_version() >= 2).then_some(())).await;
 }
 
 /// Writes until it is answered: each of these may be written twice.
@@ -53,6 +65,7 @@ async fn a_restore_goes_on_when_its_leader_dies() {
     let first = cluster.leader().await;
     let other = cluster.others(&first)[0].clone();
     let server = cluster.get(&other);
+    wait_version(&server).await;
     for piece in &pieces[..3] {
         assert_eq!(write(&server, piece).await, Outcome::Done);
     }
@@ -82,6 +95,7 @@ async fn pieces_and_indexes_are_in_snapshots() {
     let bytes = backup(20).await;
     let (pieces, last) = commands(&bytes);
     let mut cluster = Cluster::of(&["a"]).await;
+    wait_version(&cluster.get("a")).await;
     for piece in &pieces[..3] {
         write(&cluster.get("a"), piece).await;
     }

@@ -13,6 +13,7 @@
 //! | [`garbage::collect`] | a view, time | what is over and old |
 //! | [`autopilot::Autopilot`] | what the leader sees of the servers, time | how they are, which gets a vote, which dead one goes |
 //! | [`bootstrap::Founder`] | what comes back from the other servers before there is a cluster | whom it supports, and whether it begins one |
+//! | [`snapshots::Schedule`] | the names of backups, time | when the next is due, which old ones go |
 #![forbid(unsafe_code)]
 
 pub mod autopilot;
@@ -22,6 +23,7 @@ pub mod broker;
 pub mod deadline;
 pub mod garbage;
 pub mod heartbeat;
+pub mod snapshots;
 
 pub use autopilot::Autopilot;
 pub use blocked::Blocked;

@@ -9,6 +9,7 @@
 //! | proposer ([`leader`]) | the leader's commands, one after the other | entries |
 //! | worker ([`worker`]), one per core | deliveries | plans |
 //! | autopilot ([`autopilot`]) | the members' health, every second | promotions, removals of dead servers |
+//! | snapshot agent ([`backup`]), where it is configured | time, the folder | backups, on the leader |
 //! | reporter ([`reports`]) | nodes' reports | one entry for all that arrived meanwhile |
 //! | HTTP ([`http`]) | requests | answers |
 //! | RPC ([`rpc`]) | nodes', servers' and joining machines' requests | answers, streams of desired sets |
@@ -26,5 +27,6 @@ mod serve;
 mod server;
 mod worker;
 
+pub use backup::SnapshotConfig;
 pub use serve::{ListenError, Listener, Serving, listen, serve};
 pub use server::{Server, ServerConfig, ServerError};

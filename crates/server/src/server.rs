@@ -2,6 +2,7 @@
 
 use crate::{
     autopilot::LatestHealth,
+    backup::{self, LatestSnapshots, SnapshotConfig, SnapshotStatus},
     leader::{self, LeaderHandle},
     reports::{self, Reports},
     rpc::Doorkeeper,
@@ -14,7 +15,7 @@ use floe_control::{
     heartbeat::Timing,
 };
 use floe_state::{Command, Outcome, State, command::Refusal};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How a server is set up.
@@ -36,6 +37,8 @@ pub struct ServerConfig {
     pub keep: Thresholds,
     /// When a new server votes, and when a dead one is removed.
     pub autopilot: autopilot::Config,
+    /// Where the leader keeps backups, if it does.
+    pub snapshots: Option<SnapshotConfig>,
 }
 
 impl Default for ServerConfig {
@@ -49,6 +52,7 @@ impl Default for ServerConfig {
             heartbeat: Timing::default(),
             keep: Thresholds::default(),
             autopilot: autopilot::Config::default(),
+            snapshots: None,
         }
     }
 }
@@ -77,6 +81,7 @@ struct Inner {
     reports: Reports,
     door: Option<Doorkeeper>,
     health: LatestHealth,
+    snapshots: LatestSnapshots,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -94,7 +99,12 @@ impl Server {
             tasks.spawn(worker::run(consensus.clone(), leader.clone(), stop.clone()));
         }
         let health = crate::autopilot::start(&consensus, config.autopilot.clone(), &stop, &tasks);
-        Server { inner: Arc::new(Inner { config, consensus, leader, reports, door, health, stop, tasks }) }
+        let snapshots = LatestSnapshots::default();
+        let server = Server { inner: Arc::new(Inner { config, consensus, leader, reports, door, health, snapshots, stop, tasks }) };
+        if let Some(config) = server.config().snapshots.clone() {
+            server.inner.tasks.spawn(backup::run(server.clone(), config, server.inner.snapshots.clone()));
+        }
+        server
     }
 
     /// How it was set up.
@@ -123,6 +133,11 @@ impl Server {
     /// What the leader knows of the servers' health; `None` on any other server.
     pub(crate) fn servers_health(&self) -> Option<Health<String>> {
         self.inner.health.borrow().clone()
+    }
+    /// What became of the backups that this server keeps; `None` when it keeps none.
+    pub(crate) fn snapshots(&self) -> Option<SnapshotStatus> {
+        let status = *self.inner.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
+        self.inner.config.snapshots.as_ref().map(|_| status)
     }
     /// Waits until this server, as the leader, has looked at the servers.
     pub(crate) async fn first_look_at_servers(&self) -> Option<Health<String>> {

@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 /// | version | brings |
 /// |---|---|
 /// | 1 | the first one |
-/// | 2 | [`Command::ReportDigest`] |
+/// | 2 | [`Command::ReportDigest`], [`Command::StageRestore`], [`Command::Restore`] |
 pub const CLUSTER_VERSION: u32 = 2;
 
 /// What the leader puts into an entry because a pure function has neither clock nor chance.

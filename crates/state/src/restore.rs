@@ -98,6 +98,8 @@ pub struct Restore {
     /// The version of commands that the backup's cluster wrote. Compared before anything is read: what an older server could not read must be
     /// refused by all.
     pub cluster_version: u32,
+    /// The digest of its content, as the server that restores has found it. (Servers of other builds may find another one.)
+    pub digest: Digest,
     /// Restore what is of another cluster, or redacted, all the same.
     pub force: bool,
 }
@@ -269,13 +271,13 @@ impl State {
     }
 
     /// This state with the content of another.
-    pub(crate) fn with_content_of(&self, backup: State, id: &str) -> State {
+    pub(crate) fn with_content_of(&self, backup: State, wish: &Restore) -> State {
         let index = self.index().max(backup.index()).saturating_add(INDEX_GAP);
         let mut refused_agents = self.refused_agents.clone();
         for id in backup.refused_agents.keys() {
             refused_agents.insert(id.clone(), ());
         }
-        let restored = Restored { id: id.to_owned(), index, digest: backup.content_digest() };
+        let restored = Restored { id: wish.id.clone(), index, digest: wish.digest };
         State {
             log_index: self.log_index,
             offset: index - self.log_index,

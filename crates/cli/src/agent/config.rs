@@ -5,10 +5,11 @@ mod check;
 
 use crate::args::AgentArgs;
 use anyhow::{Context, bail};
-use floe_control::{autopilot, garbage::Thresholds, heartbeat::Timing};
+use floe_control::{autopilot, garbage::Thresholds, heartbeat::Timing, snapshots::Schedule};
 use floe_model::{Nanos, StringMap, wire};
 use floe_network::{NetworkConfig, Subnet};
 use floe_pki::BootstrapSecret;
+use floe_server::SnapshotConfig;
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -36,6 +37,7 @@ wire! {
         "advertise" advertise: AdvertiseBlock,
         "ports" ports: PortsBlock,
         "autopilot" autopilot: AutopilotBlock,
+        "snapshot" snapshot: SnapshotBlock,
         "server" server: ServerBlock,
         "client" client: ClientBlock,
         "plugin" plugin: BTreeMap<String, PluginBlock>,
@@ -49,6 +51,19 @@ wire! {
         "min_quorum" min_quorum: Option<u16>,
         "server_stabilization_time" server_stabilization_time: Option<Nanos>,
         "dead_server_timeout" dead_server_timeout: Option<Nanos>,
+    }
+
+    /// The backups that the leader keeps.
+    pub(crate) struct SnapshotBlock {
+        "interval" interval: Option<Nanos>,
+        "retain" retain: Option<u16>,
+        "prefix" prefix: String,
+        "local_storage" local_storage: LocalStorageBlock,
+    }
+
+    /// A folder of the machine.
+    pub(crate) struct LocalStorageBlock {
+        "path" path: String,
     }
 
     /// How agents speak with each other.
@@ -160,6 +175,11 @@ const KEYS_NOT_YET: &[&str] = &[
     "autopilot.disable_upgrade_migration",
     "autopilot.enable_custom_upgrades",
     "autopilot.enable_redundancy_zones",
+    "snapshot.aws_storage",
+    "snapshot.azure_blob_storage",
+    "snapshot.google_storage",
+    "snapshot.s3",
+    "snapshot.stale",
     "tls.ca_file",
     "tls.cert_file",
     "tls.http",
@@ -243,6 +263,7 @@ impl AgentConfig {
         }
         bootstrap::check(&file.server)?;
         check::server(&file.server)?;
+        check::snapshot(&file.snapshot, server)?;
         if !server && file.client.servers.is_empty() {
             bail!("client.servers is missing: name the RPC address (host:port) of one or more servers");
         }
@@ -332,6 +353,18 @@ impl AgentConfig {
             server_stabilization_time: wanted.server_stabilization_time.unwrap_or(default.server_stabilization_time),
             dead_after: wanted.dead_server_timeout.unwrap_or(default.dead_after),
         }
+    }
+
+    /// Where the leader keeps backups, if it does.
+    pub(crate) fn snapshots(&self) -> Option<SnapshotConfig> {
+        let (default, wanted) = (Schedule::default(), &self.file.snapshot);
+        let folder = PathBuf::from(&wanted.local_storage.path);
+        let schedule = Schedule {
+            interval: wanted.interval.unwrap_or(default.interval),
+            retain: wanted.retain.map_or(default.retain, usize::from),
+            prefix: if wanted.prefix.is_empty() { default.prefix } else { wanted.prefix.clone() },
+        };
+        (!folder.as_os_str().is_empty()).then_some(SnapshotConfig { folder, schedule })
     }
 
     /// How long things are kept after they are over.

@@ -309,6 +309,7 @@ fn server_config(config: &AgentConfig) -> ServerConfig {
         heartbeat: config.heartbeat(),
         keep: config.keep(),
         autopilot: config.autopilot(),
+        snapshots: config.snapshots(),
     }
 }
 

@@ -3,13 +3,13 @@
 use crate::{
     agent::Agent,
     api::{id, text},
-    cluster::{jobs, three, write},
+    cluster::{jobs, leader, three, three_with, write},
     command::Outcome,
     http::Request,
     job::web,
     world::{World, eventually, world},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
@@ -133,7 +133,10 @@ fn a_running_cluster_goes_back_to_what_it_was() {
             assert_eq!(jobs(server), ["kept", "web"]);
         }
         servers[0].api().wait("the job that was gone runs again", "/v1/job/web/allocations", |allocs| {
-            allocs.as_array()?.iter().any(|a| a["ClientStatus"] == "running" && a["DesiredStatus"] == "run").then_some(())
+            let up = allocs.as_array()?.iter().find(|a| a["ClientStatus"] == "running" && a["DesiredStatus"] == "run")?;
+            // The row came back with the snapshot; that it is true shows the process.
+            let pid = client.try_task_pid(&id(up), "t")?;
+            Path::new(&format!("/proc/{pid}")).exists().then_some(())
         });
         eventually("what came by mistake is gone", || {
             let own = client.api().get("/v1/allocations");
@@ -149,5 +152,70 @@ fn a_running_cluster_goes_back_to_what_it_was() {
         eventually("the others take writes", || write(&servers[1], "after").then_some(()));
         servers[0].start();
         eventually("it has what it missed", || jobs(&servers[0]).contains(&"after".to_owned()).then_some(()));
+    });
+}
+
+/// A figure of an agent's metrics.
+fn metric(agent: &Agent, name: &str) -> Option<f64> {
+    let text = Request::get("/v1/metrics?format=prometheus").send(agent.http()).ok()?.text();
+    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+}
+
+/// The snapshots in a folder, by name; the oldest first.
+fn kept(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    let mut files: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).filter(|p| name(p).contains("/night-")).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn the_leader_keeps_snapshots_and_the_next_one_goes_on() {
+    world(|world| {
+        let folder = world.dir().join("snapshots");
+        let set = |c: &mut Value| {
+            c["snapshot"] = json!({ "interval": "1s", "retain": 3, "prefix": "night", "local_storage": { "path": folder } });
+        };
+        let servers = three_with(world, set);
+        fs::write(folder.join("night-somebody-elses.snap"), "mine").unwrap();
+        let first = leader(&servers, &servers[0]).clone();
+        write(&first, "job");
+        let own = |folder: &Path| kept(folder).into_iter().filter(|p| !name(p).contains("somebody")).collect::<Vec<_>>();
+        let begin = eventually("three are kept", || own(folder.as_path()).get(2).cloned());
+        eventually("the oldest of them is gone", || (!begin.exists() && own(&folder).len() <= 4).then_some(()));
+        for (server, leads) in servers.iter().map(|s| (s, s.name() == first.name())) {
+            assert_eq!(metric(server, "floe_snapshot_made_total").unwrap() > 0.0, leads, "only the leader makes them");
+            assert_eq!(metric(server, "floe_snapshot_age_seconds").is_some(), leads);
+        }
+        assert!(metric(&first, "floe_snapshot_age_seconds").unwrap() < 30.0);
+        assert!(metric(&first, "floe_snapshot_size_bytes").unwrap() > 100.0);
+        first.kill();
+        let survivor = servers.iter().find(|s| s.is_running()).unwrap();
+        eventually("writes go on", || write(survivor, "later").then_some(()));
+        let next = leader(&servers, survivor);
+        eventually("the next leader makes them", || metric(next, "floe_snapshot_made_total").filter(|n| *n >= 2.0));
+        let newest = own(&folder).pop().unwrap();
+        let copy = world.dir().join("newest.snap");
+        fs::copy(&newest, &copy).unwrap();
+        assert_eq!(fs::metadata(&newest).unwrap().permissions().mode() & 0o777, 0o600);
+        world.floe(&["operator", "snapshot", "verify", name(&copy)]).ok();
+        assert!(folder.join("night-somebody-elses.snap").exists());
+        first.start();
+    });
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_kept_is_told() {
+    world(|world| {
+        let file = world.file("no-folder", "a file");
+        let agent = world.agent("a").server_only().set(|c| c["snapshot"] = json!({ "interval": "1s", "local_storage": { "path": file } }));
+        let agent = agent.start();
+        eventually("it fails again and again", || metric(&agent, "floe_snapshot_failures_total").filter(|n| *n >= 2.0));
+        assert!(agent.log().contains("no snapshot was kept"), "{}", agent.log());
+        assert_eq!(metric(&agent, "floe_snapshot_made_total"), Some(0.0));
+        assert_eq!(metric(&agent, "floe_snapshot_age_seconds"), None);
+        // As soon as it can be done it is.
+        fs::remove_file(&file).unwrap();
+        eventually("it works", || metric(&agent, "floe_snapshot_made_total").filter(|n| *n >= 1.0));
     });
 }

@@ -18,9 +18,14 @@ pub(crate) fn quick(builder: AgentBuilder<'_>) -> AgentBuilder<'_> {
 
 /// Three servers, all of them voters; the first one made the cluster.
 pub(crate) fn three(world: &World) -> Vec<Arc<Agent>> {
-    let mut servers = vec![quick(world.agent("s1").server_only()).start()];
+    three_with(world, |_| {})
+}
+
+/// As [`three`], with more settings.
+pub(crate) fn three_with(world: &World, set: impl Fn(&mut Value)) -> Vec<Arc<Agent>> {
+    let mut servers = vec![quick(world.agent("s1").server_only()).set(&set).start()];
     for name in ["s2", "s3"] {
-        servers.push(quick(world.agent(name)).joins(&servers[0]).start());
+        servers.push(quick(world.agent(name)).joins(&servers[0]).set(&set).start());
     }
     wait_voters(&servers[0], &["s1", "s2", "s3"]);
     servers
@@ -41,7 +46,7 @@ pub(crate) fn wait_voters(server: &Agent, names: &[&str]) {
 }
 
 /// The server that leads, as `server` sees it.
-fn leader<'a>(servers: &'a [Arc<Agent>], server: &Agent) -> &'a Arc<Agent> {
+pub(crate) fn leader<'a>(servers: &'a [Arc<Agent>], server: &Agent) -> &'a Arc<Agent> {
     let name = eventually("there is a leader", || {
         let all = members(server)?;
         let found = all.iter().find(|m| m["Leader"] == true).map(|m| text(&m["Node"]).to_owned())?;

@@ -1,7 +1,11 @@
 //! Backups of what the cluster agreed on: the state as an archive, and an archive as the state.
 
+mod agent;
+mod folder;
 mod restore;
 
+pub use agent::SnapshotConfig;
+pub(crate) use agent::{LatestSnapshots, SnapshotStatus, run};
 pub(crate) use restore::{RestoreError, restore};
 
 use crate::{Server, leader::now};

@@ -54,7 +54,8 @@ pub(crate) async fn restore(server: &Server, bytes: Bytes, force: bool) -> Resul
         write(consensus, Command::StageRestore(stage)).await?;
         at += piece.len() as u64;
     }
-    let last = Restore { id, cluster_id, cluster_version: archive.metadata.cluster_version, force };
+    let (cluster_version, digest) = (archive.metadata.cluster_version, archive.state.content_digest());
+    let last = Restore { id, cluster_id, cluster_version, digest, force };
     match write(consensus, Command::Restore(last)).await? {
         Outcome::Restored(restored) => {
             tracing::warn!(index = restored.index, content = %restored.digest, "the cluster's state was replaced by a snapshot");
@@ -66,8 +67,11 @@ pub(crate) async fn restore(server: &Server, bytes: Bytes, force: bool) -> Resul
 
 /// Reads the archive on a thread of its own: heartbeats do not wait for it.
 async fn read(bytes: Bytes) -> Result<Archive, RestoreError> {
-    let read = tokio::task::spawn_blocking(move || archive::decode(&bytes)).await;
-    Ok(read.map_err(|_| RestoreError::Stopping)??)
+    let read = move || {
+        let archive = archive::decode(&bytes)?;
+        archive.check_digest().map(|()| archive)
+    };
+    Ok(tokio::task::spawn_blocking(read).await.map_err(|_| RestoreError::Stopping)??)
 }
 
 /// Writes an entry, and tries again when a leader is lost on the way.

@@ -4,6 +4,7 @@ use super::{
     Ctx,
     answer::{Failure, Reply},
 };
+use crate::{backup::SnapshotStatus, leader::now};
 use axum::{
     http::{StatusCode, header},
     response::IntoResponse,
@@ -38,6 +39,7 @@ pub(super) async fn read(ctx: &Ctx) -> Result<Reply, Failure> {
             sample("nomad_nomad_blocked_evals_total_blocked", "evaluations that wait for capacity", counts.blocked),
             sample("nomad_nomad_heartbeat_active", "nodes whose heartbeats this leader watches", counts.watched_nodes),
         ]);
+        samples.extend(server.snapshots().map(of_snapshots).unwrap_or_default());
         let status = server.consensus().status();
         samples.push(sample("nomad_raft_appliedIndex", "place in the log of the last applied entry", server.view().log_index()));
         samples.push(sample("floe_raft_term", "the present term", status.term));
@@ -54,6 +56,21 @@ fn sample<N: TryInto<u64>>(name: &'static str, help: &'static str, value: N) -> 
     let value = value.try_into().unwrap_or(u64::MAX);
     // Figures up to 2^53 are exact; beyond, monitoring does not care.
     Sample { name, help, labels: Vec::new(), value: value as f64 }
+}
+
+/// What the snapshot agent does. How old the newest snapshot is only the leader knows.
+fn of_snapshots(status: SnapshotStatus) -> Vec<Sample> {
+    let mut samples = vec![
+        sample("floe_snapshot_made_total", "snapshots that this server has kept since it started", status.made),
+        sample("floe_snapshot_failures_total", "snapshots that this server could not keep since it started", status.failures),
+        sample("floe_snapshot_size_bytes", "size of the last snapshot that this server has kept", status.bytes),
+    ];
+    if let Some(last) = status.last {
+        let age = u64::try_from(now().since(last).as_millis() / 1000).unwrap_or(0);
+        samples.push(sample("floe_snapshot_age_seconds", "age of the newest snapshot", age));
+        samples.push(sample("floe_snapshot_kept", "snapshots in the folder", status.kept));
+    }
+    samples
 }
 
 fn of_state(state: &State) -> Vec<Sample> {

@@ -36,7 +36,7 @@ impl Writer<'_> {
     }
 
     pub(super) fn restore(&mut self, wish: &Restore) -> Result<Outcome, Refusal> {
-        if self.state.restored.id == wish.id {
+        if self.state.restored.id == wish.id && self.state.restored.index > 0 {
             // Its answer was lost.
             return Ok(Outcome::Restored(self.state.restored.clone()));
         }
@@ -44,7 +44,7 @@ impl Writer<'_> {
         restore::check_version(wish.cluster_version, self.state)?;
         let backup = archive::decode(&staging.whole()?).map_err(|e| RestoreRefusal::Unreadable(archive::in_words(&e)))?;
         restore::check(&backup.metadata, self.state, &wish.cluster_id, wish.force)?;
-        *self.state = self.state.with_content_of(backup.state, &wish.id);
+        *self.state = self.state.with_content_of(backup.state, wish);
         self.index = self.state.index();
         self.effects.changes.push(Change::Everything);
         Ok(Outcome::Restored(self.state.restored.clone()))

@@ -94,11 +94,10 @@ impl Metadata {
             let rows = |counts: &BTreeMap<String, u64>| format!("{} {table}", counts.get(table).copied().unwrap_or(0));
             same("number of rows", rows(&self.counts), rows(&found))?;
         }
-        // Another build may write a row in another way, without anything being wrong.
-        if self.digest_form == FORM { same("content's digest", self.digest, state.content_digest()) } else { Ok(()) }
+        Ok(())
     }
 }
 
-fn same<T: PartialEq + ToString>(what: &'static str, said: T, found: T) -> Result<(), ArchiveError> {
+pub(super) fn same<T: PartialEq + ToString>(what: &'static str, said: T, found: T) -> Result<(), ArchiveError> {
     if said == found { Ok(()) } else { Err(ArchiveError::Untrue { what, said: said.to_string(), found: found.to_string() }) }
 }

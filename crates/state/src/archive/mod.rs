@@ -42,7 +42,7 @@ pub const MAX_BODY_BYTES: u64 = 4 << 30;
 /// The highest index that a state in an archive may have: JSON numbers are exact up to it, and no log comes so far.
 pub const MAX_INDEX: u64 = 1 << 53;
 
-/// An archive that was read: it is whole, and what it says of itself is true.
+/// An archive that was read, and is whole.
 #[derive(Clone, Debug)]
 pub struct Archive {
     /// What it says of itself.
@@ -54,10 +54,19 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Whether this build finds the same digest of the content as the one that wrote it. Only a build that makes digests in another form
-    /// ([`crate::digest::FORM`]) may find another one.
+    /// Whether this build finds the same digest of the content as the one that wrote it.
     pub fn has_same_digest(&self) -> bool {
         self.metadata.digest == self.state.content_digest()
+    }
+
+    /// Refuses an archive whose content has another digest than it says, if this build makes digests as the one that wrote it. Not a part of
+    /// [`decode`], which must come to the same on servers of all builds.
+    ///
+    /// # Errors
+    /// When the digests differ and are of one form.
+    pub fn check_digest(&self) -> Result<(), ArchiveError> {
+        let is_comparable = self.metadata.digest_form == crate::digest::FORM;
+        if is_comparable { metadata::same("content's digest", self.metadata.digest, self.state.content_digest()) } else { Ok(()) }
     }
 }
 
@@ -93,7 +102,7 @@ fn compress(bytes: Vec<u8>, body: &[u8]) -> Vec<u8> {
     encoder.write_all(body).and_then(|()| encoder.finish()).expect("invariant: writing to memory does not fail")
 }
 
-/// Reads an archive, and checks everything that it says of itself.
+/// Reads an archive, and checks what it says of itself, but for the digest of its content: see [`Archive::check_digest`].
 ///
 /// # Errors
 /// When it is no archive, a newer build's, damaged in any way, or says of itself what is not true. Nothing is half read.

@@ -1,3 +1,5 @@
+//! Tests of the archive that need its inside.
+
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 use super::*;
 use floe_model::{Job, Node};
@@ -89,4 +91,14 @@ fn indexes_that_no_log_has_are_refused() {
     assert!(decode(&encode(&state, origin()).unwrap()).unwrap_err().to_string().contains("indexes make no sense"));
     state.skip(6);
     assert!(decode(&encode(&state, origin()).unwrap()).unwrap_err().to_string().contains("indexes make no sense"), "a row is newer");
+}
+
+#[test]
+fn a_digest_that_differs_counts_among_builds_of_one_form() {
+    let mut archive = decode(&encode(&state(), origin()).unwrap()).unwrap();
+    assert!(archive.check_digest().is_ok() && archive.has_same_digest());
+    archive.metadata.digest = crate::Digest::default();
+    assert!(archive.check_digest().unwrap_err().to_string().contains("content's digest"));
+    archive.metadata.digest_form = "0.0.9/1".to_owned();
+    assert!(archive.check_digest().is_ok() && !archive.has_same_digest());
 }

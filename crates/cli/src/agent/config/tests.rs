@@ -70,6 +70,15 @@ fn what_the_agent_cannot_do_is_refused() {
     };
     assert!(top("plugin \"docker\" {}").contains("not supported yet: plugin \"docker\""));
     assert!(top("server { num_schedulers = 0 }").contains("nothing would ever be placed"));
+    assert!(top("snapshot { retain = 3 }").contains("snapshot is for servers"));
+    let snapshot = |text: &str| top(&format!("server {{ enabled = true }}\nsnapshot {{\n{text}\n}}"));
+    assert!(snapshot("retain = 3").contains("snapshot.local_storage.path is missing"));
+    let local = |text: &str| snapshot(&format!("local_storage {{ path = \"/x\" }}\n{text}"));
+    assert!(local("retain = 0").contains("nothing would be kept"));
+    assert!(local("interval = \"999ms\"").contains("too short"));
+    assert!(local("prefix = \"a/b\"").contains("begins names of files"));
+    assert!(local("aws_storage { s3_bucket = \"x\" }").contains("not supported yet: snapshot.aws_storage"));
+    assert!(snapshot("local_storage { path = \"x\" }").contains("must be absolute"));
 }
 
 #[test]
@@ -114,6 +123,7 @@ fn the_example_has_every_setting_and_its_comments_are_true() {
     let whole: Vec<&str> = EXAMPLE.lines().map(|l| l.trim_start_matches(['#', ' '])).filter(|l| setting(l)).collect();
     let whole = load(&[("agent.hcl", &whole.join("\n").replace("\"the host's name\"", "\"\""))], |_| {}).unwrap();
     assert_eq!((whole.heartbeat(), whole.keep()), (Timing::default(), Thresholds::default()));
+    assert_eq!(whole.snapshots().map(|s| s.schedule), Some(Schedule::default()));
     assert_eq!((whole.network, whole.raw_exec), (NetworkConfig::default(), false));
     assert_eq!((whole.http_port, whole.rpc_port), (floe_api::HTTP_PORT, floe_api::RPC_PORT));
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use floe_api::ApiClient;
 use floe_model::Timestamp;
 use floe_state::{
-    archive::{self, Archive, MAX_ARCHIVE_BYTES, Origin},
+    archive::{self, Archive, ArchiveError, MAX_ARCHIVE_BYTES, Origin},
     content::TableSize,
 };
 use futures::TryStreamExt;
@@ -30,7 +30,7 @@ pub(in crate::commands) async fn save(client: &ApiClient, args: &SnapshotSaveArg
         }
         bytes.extend_from_slice(&piece);
     }
-    let archive = archive::decode(&bytes).context("what the agent sent cannot be kept")?;
+    let archive = whole(&bytes).context("what the agent sent cannot be kept")?;
     write_whole(&path, &bytes, args.overwrite)?;
     let m = &archive.metadata;
     output::line(format!("Snapshot written to {}: index {}, {} bytes, content {}", path.display(), m.index, bytes.len(), m.digest));
@@ -50,17 +50,22 @@ fn refuse_overwriting(path: &Path, overwrite: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Reads a snapshot, with all checks.
+fn whole(bytes: &[u8]) -> Result<Archive, ArchiveError> {
+    let archive = archive::decode(bytes)?;
+    archive.check_digest().map(|()| archive)
+}
+
 /// Reads a snapshot's file; returns how long it is, too.
 fn read(path: &Path) -> anyhow::Result<(Archive, usize)> {
     let bytes = read_bounded(path, MAX_ARCHIVE_BYTES).with_context(|| format!("read {}", path.display()))?;
-    let archive = archive::decode(&bytes).with_context(|| path.display().to_string())?;
-    Ok((archive, bytes.len()))
+    Ok((whole(&bytes).with_context(|| path.display().to_string())?, bytes.len()))
 }
 
 /// Replaces the cluster's state. A file that is not whole is not even sent.
 pub(in crate::commands) async fn restore(client: &ApiClient, path: &Path, force: bool) -> anyhow::Result<ExitCode> {
     let bytes = read_bounded(path, MAX_ARCHIVE_BYTES).with_context(|| format!("read {}", path.display()))?;
-    let metadata = archive::decode(&bytes).with_context(|| path.display().to_string())?.metadata;
+    let metadata = whole(&bytes).with_context(|| path.display().to_string())?.metadata;
     let restored = client.restore_snapshot(bytes, force).await?;
     output::line(format!(
         "Restored the snapshot of {} (cluster {}, index {}): content {}, index {} now",
