@@ -13,7 +13,10 @@ use crate::{
     stop::StopCell,
 };
 use floe_state::{Outcome, State};
-use floe_store::{SnapshotFile, SnapshotId, SnapshotStore};
+use floe_store::{
+    SnapshotFile, SnapshotId, SnapshotStore,
+    planted::{self, Bug},
+};
 use futures::{FutureExt, Stream, StreamExt};
 use std::{
     io,
@@ -129,7 +132,14 @@ impl Machine {
     }
 
     fn apply_command(&mut self, index: u64, wish: &floe_state::Entry) -> Result<(Outcome, Option<Event>), ApplyError> {
+        if planted::is_on(Bug::EntryAfterSnapshotSkipped) && self.follows_snapshot(index) {
+            self.applied.state.skip(index);
+            return Ok((Outcome::Done, None));
+        }
         let (apply, state) = (self.apply, &mut self.applied.state);
+        if planted::is_on(Bug::DoubleApply) {
+            drop(apply(state, index, wish));
+        }
         let applied = catch_unwind(AssertUnwindSafe(|| apply(state, index, wish))).map_err(|panic| {
             self.is_broken = true;
             ApplyError::Panicked { index, command: wish.command.name(), message: panic_message(panic.as_ref()) }
@@ -137,6 +147,12 @@ impl Machine {
         let is_heard = self.publisher.has_subscribers() && !applied.effects.changes.is_empty();
         let event = is_heard.then(|| Event { index, effects: applied.effects, state: self.applied.state.clone() });
         Ok((applied.outcome, event))
+    }
+
+    /// Whether the newest snapshot ends right before this entry.
+    fn follows_snapshot(&self, index: u64) -> bool {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        current.as_ref().and_then(|(meta, _)| meta.last_log_id.as_ref()).is_some_and(|last| position(last).index + 1 == index)
     }
 
     fn builder(&self) -> Builder {
@@ -201,6 +217,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
         };
         let installed = executor::blocking(install).await.map_err(io::Error::other)?;
         let (state, meta, own) = installed.map_err(|e| self.stop.fail(e.as_ref()))?;
+        let state = if planted::is_on(Bug::SnapshotStateNotInstalled) { self.applied.state.clone() } else { state };
         self.applied = Applied { state, last: meta.last_log_id, membership: meta.last_membership.clone() };
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some((meta, own));
         self.publisher.publish(self.applied.state.clone(), Vec::new());
@@ -231,7 +248,8 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
             return Err(io::Error::other("build snapshot: an entry could not be applied, so the state must not be kept"));
         }
         let (applied, snapshots) = (self.applied.clone(), self.snapshots.clone());
-        let meta = SnapshotMeta { last_log_id: applied.last, last_membership: applied.membership };
+        let membership = if planted::is_on(Bug::SnapshotWithoutMembership) { StoredMembership::default() } else { applied.membership };
+        let meta = SnapshotMeta { last_log_id: applied.last, last_membership: membership };
         let said = codec::encode_meta(&meta).map_err(|e| self.stop.fail(&e))?;
         let at = applied.last.as_ref().map(position);
         let id = SnapshotId { index: at.map_or(0, |p| p.index), term: at.map_or(0, |p| p.term) };

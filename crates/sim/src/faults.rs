@@ -1,6 +1,7 @@
 //! Breaking things while the clients go on, and mending all of it at the end.
 
 use crate::{
+    clients::Wish,
     executor::Owner,
     host::{Fate, Host, address, id},
     invariant::Invariant,
@@ -85,6 +86,23 @@ impl World {
                 });
             }
         }
+    }
+
+    /// A server did something that it does rarely. What follows it is what crashes seldom meet by chance.
+    pub(crate) fn happened(self: &Rc<Self>, name: &str, what: &'static str) {
+        self.trace.count(what);
+        if !self.plan.crashes_after_events || self.is_over.get() || self.below(4) > 0 {
+            return;
+        }
+        let after = Duration::from_millis(self.below(25));
+        let (world, name) = (Rc::clone(self), name.to_owned());
+        self.executor.spawn(Owner::WORLD, async move {
+            sleep(after).await;
+            if !world.is_over.get() && world.server(&name).is_some() {
+                world.trace.say(format_args!("{name}: the power goes because of a {what}"));
+                world.power_cycle(&name);
+            }
+        });
     }
 
     fn power_cycle(self: &Rc<Self>, name: &str) {
@@ -297,16 +315,16 @@ impl World {
         }
     }
 
-    /// Writes somewhere until it works, and returns how far that server is.
+    /// Writes somewhere until it works, and returns the index of that entry.
     async fn write_at_last(self: &Rc<Self>) -> u64 {
         loop {
             let names = self.names(|host| host.server.is_some() && host.fate == Fate::Well);
             if let Some(name) = self.pick(&names)
                 && let Some((owner, server)) = self.server(&name)
             {
-                let view = server.clone();
-                if self.write(u64::MAX, &name, owner, server, "last".to_owned()).await {
-                    return view.view().index();
+                let wish = Wish { client: u64::MAX, key: "last".to_owned(), only_if: None };
+                if let Some(index) = self.write(wish, &name, owner, server).await {
+                    return index;
                 }
             }
             sleep(Duration::from_millis(50)).await;
