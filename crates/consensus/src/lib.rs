@@ -80,3 +80,6 @@ pub use server_id::{Server, ServerAddress, ServerId};
 pub use stamp::{Clock, Entropy, OsEntropy, SystemClock};
 pub use status::Status;
 pub use timings::Timings;
+
+/// Whether this build can have defects switched on, which only floe-sim's may.
+pub const PLANTED_BUGS: bool = floe_store::planted::ARE_BUILT_IN;

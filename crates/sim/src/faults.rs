@@ -1,6 +1,7 @@
 //! Breaking things while the clients go on, and mending all of it at the end.
 
 use crate::{
+    clients::Wish,
     executor::Owner,
     host::{Fate, Host, address, id},
     invariant::Invariant,
@@ -85,6 +86,23 @@ impl World {
                 });
             }
         }
+    }
+
+    /// A server did something that it does rarely. What follows it is what crashes seldom meet by chance.
+    pub(crate) fn happened(self: &Rc<Self>, name: &str, what: &'static str) {
+        self.trace.count(what);
+        if !self.plan.crashes_after_events || self.is_over.get() || self.below(4) > 0 {
+            return;
+        }
+        let after = Duration::from_millis(self.below(25));
+        let (world, name) = (Rc::clone(self), name.to_owned());
+        self.executor.spawn(Owner::WORLD, async move {
+            sleep(after).await;
+            if !world.is_over.get() && world.server(&name).is_some() {
+                world.trace.say(format_args!("{name}: the power goes because of a {what}"));
+                world.power_cycle(&name);
+            }
+        });
     }
 
     fn power_cycle(self: &Rc<Self>, name: &str) {
@@ -288,7 +306,7 @@ impl World {
         let index = self.write_at_last().await;
         loop {
             let views = self.member_views();
-            let is_whole = views.iter().all(|view| view.as_ref().is_some_and(|view| view.index() >= index));
+            let is_whole = views.iter().all(|view| view.as_ref().is_some_and(|view| view.log_index() >= index));
             let states: BTreeSet<Vec<u8>> = views.iter().flatten().map(floe_state::State::encode).collect();
             if is_whole && states.len() == 1 {
                 return;
@@ -297,16 +315,16 @@ impl World {
         }
     }
 
-    /// Writes somewhere until it works, and returns how far that server is.
+    /// Writes somewhere until it works, and returns the index of that entry.
     async fn write_at_last(self: &Rc<Self>) -> u64 {
         loop {
             let names = self.names(|host| host.server.is_some() && host.fate == Fate::Well);
             if let Some(name) = self.pick(&names)
                 && let Some((owner, server)) = self.server(&name)
             {
-                let view = server.clone();
-                if self.write(u64::MAX, &name, owner, server, "last".to_owned()).await {
-                    return view.view().index();
+                let wish = Wish { client: u64::MAX, key: "last".to_owned(), only_if: None };
+                if let Some(index) = self.write(wish, &name, owner, server).await {
+                    return index;
                 }
             }
             sleep(Duration::from_millis(50)).await;
@@ -316,7 +334,7 @@ impl World {
     /// The states of all members that can be asked for one; nothing for one that must still come.
     fn member_views(&self) -> Vec<Option<floe_state::State>> {
         let hosts = self.hosts.borrow();
-        let newest = hosts.values().filter_map(|h| h.server.as_ref()).max_by_key(|server| server.view().index());
+        let newest = hosts.values().filter_map(|h| h.server.as_ref()).max_by_key(|server| server.view().log_index());
         let members: BTreeSet<_> = newest.map(|server| server.members().into_iter().map(|m| m.id).collect()).unwrap_or_default();
         let is_wanted = |host: &&Host| members.contains(&host.id()) && !matches!(host.fate, Fate::Refuses | Fate::LostLog);
         hosts.values().filter(is_wanted).map(|host| host.server.as_ref().map(Consensus::view)).collect()

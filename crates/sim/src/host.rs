@@ -211,10 +211,11 @@ impl World {
         let (owner, gone) = {
             let mut hosts = self.hosts.borrow_mut();
             let Some(host) = hosts.get_mut(name) else { return };
-            host.set_fault(|_| Fault::PowerCut { at: 0 });
             let mut chance = self.executor.fork();
             let (log, files) = (host.disk.after_crash(&mut chance), host.folder.after_crash(&mut chance));
+            self.trace.count(if host.is_out() { "crash on disk" } else { "crash" });
             self.trace.say(format_args!("{name} crashes; {} bytes of log and {} snapshots are left", log.len(), files.len()));
+            host.set_fault(|_| Fault::PowerCut { at: 0 });
             host.disk = Disk::with(log, Fault::None);
             host.folder = Folder::with(files, Fault::None);
             host.is_disk_faulty = false;

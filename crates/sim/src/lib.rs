@@ -38,7 +38,7 @@ mod world;
 pub use invariant::{Invariant, Violation};
 
 use floe_consensus::DataFolder;
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 /// What came of a seed.
 #[derive(Clone, Debug)]
@@ -53,6 +53,8 @@ pub struct Report {
     pub events: u64,
     /// How many operations of clients were answered.
     pub answered: u64,
+    /// How often things happened that make a run worth its time.
+    pub counts: BTreeMap<&'static str, u64>,
     /// The last events.
     pub last: Vec<String>,
 }
@@ -87,6 +89,7 @@ pub fn run(seed: u64, prints: bool) -> Report {
         trace_hash: world.trace.hash(),
         events: world.trace.events(),
         answered: world.clients.answered.get(),
+        counts: world.trace.counts(),
         last: world.trace.last(),
     }
 }

@@ -79,6 +79,8 @@ pub(crate) struct Plan {
     /// Entries stay in memory after they are written.
     pub(crate) keeps_tail: bool,
     pub(crate) faults: Vec<(Fault, u64)>,
+    /// The power goes right after a server did something that it does rarely.
+    pub(crate) crashes_after_events: bool,
     /// How long things fail.
     pub(crate) lasts: Duration,
     /// The longest time between two faults, in milliseconds.
@@ -100,6 +102,7 @@ impl Plan {
             snapshot_entries: 5 + chance.below(40),
             keeps_tail: chance.below(2) == 0,
             faults: if faults.is_empty() { FAULTS.iter().take(2).copied().collect() } else { faults },
+            crashes_after_events: chance.below(3) == 0,
             lasts: Duration::from_secs(6 + chance.below(10)),
             pace_ms: 200 + chance.below(2000),
             think_ms: 20 + chance.below(300),

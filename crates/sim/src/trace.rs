@@ -1,6 +1,10 @@
 //! What happened, in words, and one number for all of it: two runs of a seed must come to the same one.
 
-use std::{cell::RefCell, collections::VecDeque, fmt};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, VecDeque},
+    fmt,
+};
 use tokio::time::Instant;
 
 /// How many of the last events are kept.
@@ -18,6 +22,7 @@ struct Inner {
     hash: u64,
     events: u64,
     last: VecDeque<String>,
+    counts: BTreeMap<&'static str, u64>,
 }
 
 impl Trace {
@@ -48,6 +53,15 @@ impl Trace {
         let mut inner = self.inner.borrow_mut();
         // FNV-1a: short, and the same everywhere.
         inner.hash = bytes.iter().fold(inner.hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    }
+
+    /// Something happened that makes a run worth its time.
+    pub(crate) fn count(&self, what: &'static str) {
+        *self.inner.borrow_mut().counts.entry(what).or_default() += 1;
+    }
+
+    pub(crate) fn counts(&self) -> BTreeMap<&'static str, u64> {
+        self.inner.borrow().counts.clone()
     }
 
     pub(crate) fn hash(&self) -> u64 {

@@ -156,6 +156,7 @@ impl World {
                 if let Some(host) = self.hosts.borrow_mut().get_mut(name) {
                     host.fate = Fate::Refuses;
                 }
+                self.trace.count("damage noticed");
             }
             _ if is_out || is_faulty => self.restart_later(name),
             _ => self.violated(Invariant::HealthyServersRun, format!("{name} does not start: {reason}")),

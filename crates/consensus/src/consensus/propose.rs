@@ -19,6 +19,7 @@ use crate::{
 };
 use floe_model::Timestamp;
 use floe_state::{Command, Entry, Outcome, Stamp};
+use floe_store::planted::{self, Bug};
 use serde::Serialize;
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -193,6 +194,9 @@ impl Consensus {
         match written {
             Err(_) => Try::Failed(ProposeError::Timeout { command: name, after: deadline }),
             Ok(Ok(written)) => Try::Done(Proposed::new(written.log_id.index, written.data)),
+            Ok(Err(RaftError::Fatal(_))) if planted::is_on(Bug::InterruptedIsRefused) => {
+                Try::Failed(ProposeError::Stopped { command: name, reason: self.stop_reason() })
+            }
             // openraft does not say whether it had taken the command before it ended.
             Ok(Err(RaftError::Fatal(_))) => Try::Failed(ProposeError::Interrupted { command: name, reason: self.stop_reason() }),
             Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_)))) => Try::NotTaken,
@@ -227,6 +231,7 @@ impl Consensus {
             Ok(ProposeAnswer::Overloaded) => {
                 Try::Failed(ProposeError::Overloaded { command: name, limit: PROPOSALS_IN_FLIGHT, after: deadline })
             }
+            Ok(ProposeAnswer::Unknown) | Err(CallError::Unknown(_)) if planted::is_on(Bug::ForwardRepeatedInDoubt) => Try::NotTaken,
             Ok(ProposeAnswer::Unknown) | Err(CallError::Unknown(_)) => unknown(),
         }
     }
@@ -250,7 +255,8 @@ impl Consensus {
         let deadline = Duration::from_millis(proposal.within_ms);
         let end = after(deadline);
         let Ok(Ok(_turn)) = timeout_at(end, self.inner.in_flight.acquire()).await else { return ProposeAnswer::Overloaded };
-        if !self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner).is_first(proposal.id) {
+        let is_first = self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner).is_first(proposal.id);
+        if !is_first && !planted::is_on(Bug::DuplicateProposalTaken) {
             return ProposeAnswer::Unknown;
         }
         match self.write_here(proposal.command, end, deadline).await {

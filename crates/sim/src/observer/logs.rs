@@ -44,7 +44,7 @@ impl Observer {
         }
     }
 
-    fn follow(&mut self, world: &World, host: &Host, log: &LogStore) -> Result<(), floe_store::LogError> {
+    fn follow(&mut self, world: &Rc<World>, host: &Host, log: &LogStore) -> Result<(), floe_store::LogError> {
         let known = self.known.entry(host.name.clone()).or_default();
         let bounds = log.bounds();
         let end = bounds.last.map(|last| last.index);
@@ -64,6 +64,9 @@ impl Observer {
             }
         }
         if let Some(purged) = bounds.purged {
+            if known.log.last().is_some_and(|last| last < purged.index) {
+                world.happened(&host.name, "snapshot from the leader");
+            }
             known.log.purged = known.log.purged.max(Some(purged.index));
             known.log.entries = known.log.entries.split_off(&(purged.index + 1));
         }
@@ -81,14 +84,15 @@ impl Observer {
         Ok(())
     }
 
-    fn truncated(&mut self, world: &World, name: &str, from: u64) {
+    fn truncated(&mut self, world: &Rc<World>, name: &str, from: u64) {
+        world.happened(name, "truncation");
         world.trace.mix(format!("{name} truncates from {from}").as_bytes());
         let known = self.known.entry(name.to_owned()).or_default();
         known.cut = Some(from);
         known.compared = known.compared.min(from);
     }
 
-    fn appended(&mut self, world: &World, name: &str, record: &LogRecord) {
+    fn appended(&mut self, world: &Rc<World>, name: &str, record: &LogRecord) {
         let (index, (term, sum)) = (record.index(), of(record));
         let known = self.known.entry(name.to_owned()).or_default();
         let before = index.checked_sub(1).and_then(|before| known.log.entries.get(&before)).map(|(term, _)| *term);
@@ -115,7 +119,7 @@ impl Observer {
         }
     }
 
-    fn membership_appended(&mut self, world: &World, name: &str, at: (u64, u64), membership: Membership) {
+    fn membership_appended(&mut self, world: &Rc<World>, name: &str, at: (u64, u64), membership: Membership) {
         let (index, term) = at;
         if membership.configs.len() != 1 {
             world.violated(Invariant::NoJointMembership, format!("{name}: entry {index} of term {term} is {membership:?}"));
@@ -129,6 +133,7 @@ impl Observer {
                 );
             }
         }
+        world.happened(name, "membership");
         self.memberships.insert(at, membership);
     }
 

@@ -71,13 +71,14 @@ impl Observer {
         }
     }
 
-    fn look_at_leader(&mut self, world: &World, host: &Host, status: &Status) {
+    fn look_at_leader(&mut self, world: &Rc<World>, host: &Host, status: &Status) {
         let (name, term) = (&host.name, status.term);
         let known = self.known.entry(name.clone()).or_default();
         if known.is_leader_of == Some(term) {
             return;
         }
         known.is_leader_of = Some(term);
+        world.happened(name, "leader");
         world.trace.say(format_args!("{name} leads in term {term}"));
         if host.fate == Fate::LostLog {
             world.violated(Invariant::LostLogNeverVotes, format!("{name} leads in term {term} without the log that it had"));
@@ -136,7 +137,7 @@ impl Observer {
         }
     }
 
-    fn look_at_snapshot(&mut self, world: &World, host: &Host, status: &Status) {
+    fn look_at_snapshot(&mut self, world: &Rc<World>, host: &Host, status: &Status) {
         let Some(at) = status.snapshot else { return };
         let known = self.known.entry(host.name.clone()).or_default();
         if known.snapshot == at.index {
@@ -145,6 +146,7 @@ impl Observer {
         known.snapshot = at.index;
         let file = host.snapshots.as_ref().and_then(|s| s.list().ok()).into_iter().flatten().find(|file| file.id().index == at.index);
         let Some(Ok(found)) = file.map(|file| file.read()) else { return };
+        world.happened(&host.name, "snapshot");
         world.trace.say(format_args!("{} has a snapshot of entry {}", host.name, at.index));
         if self.committed.term(at.index) != Some(at.term) || self.committed.state_digest(at.index) != Some(digest(&found.body)) {
             let text = format!("the snapshot {}-{} of {} is not what the entries make", at.index, at.term, host.name);

@@ -1,7 +1,13 @@
 //! The log's redb file: one transaction for a batch of writes, and reads. Everything here blocks on the disk.
 
 use super::{LogError, LogRecord, Position, Succession};
-use crate::{Cause, PAGE_CACHE_BYTES, folder::sync_directory, frame, panics::caught};
+use crate::{
+    Cause, PAGE_CACHE_BYTES,
+    folder::sync_directory,
+    frame,
+    panics::caught,
+    planted::{self, Bug},
+};
 use redb::{Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, Table, TableDefinition, TableError};
 use std::{
     ops::Range,
@@ -235,7 +241,8 @@ fn builder() -> Builder {
 fn apply(write: &Write, log: &mut Table<'_, u64, &'static [u8]>, meta: &mut Table<'_, &'static str, &'static [u8]>) -> Result<(), Failure> {
     match write {
         Write::Append(records) => {
-            for record in records {
+            let count = if planted::is_on(Bug::AppendLosesEntry) { records.len().saturating_sub(1) } else { records.len() };
+            for record in records.iter().take(count) {
                 let mut place = log.insert_reserve(record.index(), record.bytes()).map_err(boxed)?;
                 record.write(place.as_mut());
             }
@@ -251,9 +258,11 @@ fn apply(write: &Write, log: &mut Table<'_, u64, &'static [u8]>, meta: &mut Tabl
                 put(meta, KEY_SEALED, &last.position.encode())?;
             }
         }
+        Write::Vote(_) if planted::is_on(Bug::VoteNotSynced) => {}
         Write::Vote(vote) => put(meta, KEY_VOTE, vote)?,
         Write::ServerId(id) => put(meta, KEY_SERVER_ID, id.as_bytes())?,
         Write::ClusterId(id) => put(meta, KEY_CLUSTER_ID, id.as_bytes())?,
+        Write::Truncate { .. } if planted::is_on(Bug::TruncationNotWritten) => {}
         Write::Truncate { from } => log.retain_in(*from.., |_, _| false).map_err(boxed)?,
         Write::Purge(upto) => {
             log.retain_in(..=upto.index, |_, _| false).map_err(boxed)?;
