@@ -26,7 +26,7 @@ fn main() {
 }
 
 fn config(dir: &Path) -> Config {
-    let address = ServerAddress { name: "bench".to_owned(), rpc: "127.0.0.1:4647".to_owned() };
+    let address = ServerAddress::new("bench".to_owned(), "127.0.0.1:4647".to_owned());
     let mut config = Config::single("bench".to_owned().into(), DataFolder::open(dir).unwrap(), address);
     config.timings.deadline = Duration::from_secs(120);
     config
