@@ -31,7 +31,8 @@ data_dir = "/var/lib/floe"
 
 server {
   enabled = true
-  # bootstrap_expect = 1 # the first server makes the cluster, the others join
+  # bootstrap_expect = 1 # this many servers begin the cluster together, at most 7; with 1 the first one makes it, and the others join with tokens
+  # bootstrap_secret_file = "" # what they share when they are several: floe server bootstrap-secret
 
   # Servers of the cluster, host or host:port: whom to join, and where to look when addresses have changed.
   # retry_join = ["192.0.2.1", "192.0.2.2:4647"]
@@ -40,8 +41,8 @@ server {
   # }
 
   # num_schedulers          = 2     # workers; the default is the number of cores
-  # min_heartbeat_ttl       = "10s" # how often a node is heard of at least; more nodes stretch it
-  # heartbeat_grace         = "10s" # how much longer than that a node may be silent before it counts as down
+  # min_heartbeat_ttl       = "4s" # how often a node is heard of at least; more nodes stretch it
+  # heartbeat_grace         = "5s" # how much longer than that a node may be silent before it counts as down
   # eval_gc_threshold       = "1h"  # how long what is over can still be looked at
   # batch_eval_gc_threshold = "24h"
   # job_gc_threshold        = "4h"

@@ -18,6 +18,8 @@ pub(crate) enum Kind {
     Edge,
     /// The binary: it may use every crate.
     Front,
+    /// Holds tests alone. No other crate may use it.
+    Test,
 }
 
 /// One row of the table.
@@ -37,9 +39,11 @@ const LAYERS: &[Layer] = &[
     Layer { name: "scheduler", kind: Kind::Pure, may_use: &["model", "state"] },
     Layer { name: "control", kind: Kind::Pure, may_use: &["model", "state"] },
     Layer { name: "tasks", kind: Kind::Pure, may_use: &["model"] },
+    Layer { name: "history", kind: Kind::Pure, may_use: &[] },
     Layer { name: "api", kind: Kind::Contract, may_use: &["model"] },
     Layer { name: "store", kind: Kind::Edge, may_use: &["model", "state"] },
     Layer { name: "consensus", kind: Kind::Edge, may_use: &["model", "state", "store"] },
+    Layer { name: "sim", kind: Kind::Test, may_use: &["model", "state", "store", "consensus", "history"] },
     Layer { name: "pki", kind: Kind::Edge, may_use: &["model"] },
     Layer { name: "rpc", kind: Kind::Edge, may_use: &["pki"] },
     Layer {
@@ -77,6 +81,7 @@ const LAYERS: &[Layer] = &[
             "runtime",
             "network",
             "client",
+            "history",
         ],
     },
 ];

@@ -3,6 +3,7 @@
 //! | path | asks | answers |
 //! |---|---|---|
 //! | [`JOIN`] | [`Join`], by a machine without a certificate | [`Joined`] |
+//! | [`BOOTSTRAP`] | [`Bootstrap`], by a server that waits to begin a cluster with others | [`Bootstrap`], in it a [`Standing`] |
 //! | [`RENEW`] | [`Renew`] | [`Renewed`] |
 //! | [`SERVER`] | [`HereIsServer`] | [`Servers`] |
 //! | [`RAFT`] + kind | bytes of the consensus, for the server in [`TARGET_HEADER`] | bytes |
@@ -20,6 +21,8 @@ use std::collections::BTreeMap;
 
 /// A machine joins the cluster by a token.
 pub const JOIN: &str = "/rpc/v1/join";
+/// Servers that are to begin a cluster together find out how far each of them is.
+pub const BOOTSTRAP: &str = "/rpc/v1/bootstrap";
 /// A member gets its next certificate.
 pub const RENEW: &str = "/rpc/v1/renew";
 /// A server says where it is, and asks to be a member if it is none.
@@ -69,6 +72,45 @@ pub struct Joined {
     pub authority_key: Vec<u8>,
     /// Where servers are.
     pub servers: Vec<String>,
+}
+
+/// See [`BOOTSTRAP`]: a question, which says nothing but who asks, or its answer. Only who has the servers' secret can read it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Bootstrap {
+    /// The id of the sender.
+    pub from: String,
+    /// What makes the key of this message its own.
+    pub salt: Vec<u8>,
+    /// The message.
+    pub sealed: Vec<u8>,
+}
+
+/// How far a server is, as it tells another one with which it is to begin a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Standing {
+    /// It waits for the others.
+    Waiting {
+        /// How many servers it expects, itself included.
+        expect: u16,
+        /// The id of the server that it supports to be the first; empty when it supports none yet.
+        supports: String,
+    },
+    /// It is in a cluster, and lets the other one in.
+    Member {
+        /// A join token that is good for the other one alone.
+        token: String,
+    },
+    /// It is in a cluster, and does not let the other one in.
+    Refused {
+        /// Why not.
+        why: String,
+    },
+    /// It is in a cluster, and cannot say now whether the other one may come in.
+    NotNow {
+        /// Why not.
+        why: String,
+    },
 }
 
 /// See [`RENEW`].

@@ -368,6 +368,8 @@ pub(crate) enum ServerCommand {
     },
     /// Make a token that lets one machine join the cluster
     Token(ServerTokenArgs),
+    /// Make the secret by which servers begin a cluster together
+    BootstrapSecret,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -403,6 +405,26 @@ pub(crate) enum OperatorCommand {
         #[command(subcommand)]
         command: SnapshotCommand,
     },
+    /// Go on without a majority of servers that is gone for good, on a server whose agent is stopped
+    Recover(RecoverArgs),
+}
+
+/// Without `-confirm` nothing is changed.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RecoverArgs {
+    /// The data folder of this server
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// Another server that is left, by name or id: it may come back under its id; may be given more than once
+    #[arg(long, value_name = "SERVER", conflicts_with = "rejoin")]
+    pub(crate) survivor: Vec<String>,
+    /// On another server that is left: set its log aside, so that it joins the recovered cluster. Takes the last entry of the recovered one,
+    /// as the command printed it there
+    #[arg(long, value_name = "TERM-INDEX")]
+    pub(crate) rejoin: Option<String>,
+    /// Do it
+    #[arg(long)]
+    pub(crate) confirm: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -415,6 +437,8 @@ pub(crate) enum RaftCommand {
     },
     /// Remove a server for good; if it is to come back it joins again, with a token and a new id
     RemovePeer(PeerArgs),
+    /// Take in again a server that was removed, under its id and with the data folder that it has
+    AddPeer(AddPeerArgs),
     /// Have another server lead
     TransferLeadership(PeerArgs),
 }
@@ -428,6 +452,17 @@ pub(crate) struct PeerArgs {
     /// Its RPC address, as list-peers shows it
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) peer_address: Option<String>,
+}
+
+/// A server that comes back.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AddPeerArgs {
+    /// Its id: the log of its agent says it, and list-peers showed it before it was removed
+    #[arg(long, value_name = "ID")]
+    pub(crate) peer_id: String,
+    /// Its RPC address
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) peer_address: String,
 }
 
 #[derive(Debug, Subcommand)]

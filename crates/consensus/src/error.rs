@@ -176,9 +176,17 @@ pub enum ProposeError {
         /// How long it waited.
         after: Duration,
     },
-    /// This server stopped.
+    /// This server stopped. Nothing was done.
     #[error("propose {command}: {reason}")]
     Stopped {
+        /// The command's kind.
+        command: &'static str,
+        /// Why.
+        reason: StopReason,
+    },
+    /// This server stopped in the middle of it. It may have been done or may still be done: others may have the entry.
+    #[error("propose {command}: {reason}; it may still be carried out, so look before you try again")]
+    Interrupted {
         /// The command's kind.
         command: &'static str,
         /// Why.

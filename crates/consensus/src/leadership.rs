@@ -53,6 +53,7 @@ pub(crate) async fn follow(server: Consensus, tell: watch::Sender<Leadership>) {
             is_new
         });
         let is_alive = tokio::select! {
+            biased;
             confirmed = confirm(&raft), if must_confirm => {
                 follower.confirmed_term = confirmed.then_some(now.vote.leader_id.term).or(follower.confirmed_term);
                 true

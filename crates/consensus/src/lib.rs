@@ -11,12 +11,14 @@
 //! | [`membership`] | adding, promoting, demoting, removing servers; handing over |
 //! | [`config`], [`timings`] | [`Config`], bounds, and which timings make sense |
 //! | [`error`] | what a caller can be told |
+//! | [`executor`] | where tasks run, and what blocks: tokio, or a simulation |
 //! | [`stamp`] | [`Clock`] and [`Entropy`], which a simulation replaces |
 //! | [`check`] | whether the servers still hold the same state |
 //! | [`publish`] | views and events for watchers |
 //! | [`leadership`] | who leads, and who does not any more |
 //! | [`status`] | numbers for `/v1/status` and metrics |
 //! | [`network`] | [`Transport`]: how servers call each other, and what they say |
+//! | [`recover`](mod@recover) | going on without a majority that is gone for good |
 //! | [`server_id`], [`cluster_id`] | who a server is, and which cluster it is in |
 //! | `log`, `machine`, `codec` | adapters: our log, our state machine, and their bytes |
 //!
@@ -45,6 +47,7 @@ mod codec;
 pub mod config;
 pub mod consensus;
 pub mod error;
+pub mod executor;
 pub mod leadership;
 mod log;
 mod machine;
@@ -52,6 +55,7 @@ pub mod membership;
 pub mod network;
 pub mod publish;
 mod raft_types;
+pub mod recover;
 pub mod server_id;
 pub mod stamp;
 pub mod status;
@@ -66,12 +70,16 @@ pub use cluster_id::ClusterId;
 pub use config::{Config, Start};
 pub use consensus::{Consensus, Proposed};
 pub use error::{OpenError, ProposeError, ReadError, StopReason, TooOld};
-pub use floe_store::{DataFolder, FolderError};
+pub use floe_store::{DataFolder, FolderError, Position};
 pub use leadership::Leadership;
 pub use membership::{ChangeError, Member};
 pub use network::{Delivery, HandleError, NoTransport, Rpc, Transport, TransportError};
 pub use publish::{Event, EventError, Events};
+pub use recover::{RecoverError, Survey, recover};
 pub use server_id::{Server, ServerAddress, ServerId};
 pub use stamp::{Clock, Entropy, OsEntropy, SystemClock};
 pub use status::Status;
 pub use timings::Timings;
+
+/// Whether this build can have defects switched on, which only floe-sim's may.
+pub const PLANTED_BUGS: bool = floe_store::planted::ARE_BUILT_IN;

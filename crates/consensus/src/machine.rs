@@ -8,6 +8,7 @@ use crate::{
     check::Check,
     codec,
     config::Apply,
+    executor,
     publish::{Event, Publisher},
     raft_types::{
         ApplyResponder, Entry, EntryResponder, LogId, OptionalSend, Payload, RaftSnapshotBuilder, RaftStateMachine, Snapshot, SnapshotMeta,
@@ -19,7 +20,10 @@ use floe_state::{
     Command, Outcome, State,
     command::{CLUSTER_VERSION, DigestReport},
 };
-use floe_store::{SnapshotFile, SnapshotId, SnapshotStore};
+use floe_store::{
+    SnapshotFile, SnapshotId, SnapshotStore,
+    planted::{self, Bug},
+};
 use futures::{FutureExt, Stream, StreamExt};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -109,6 +113,9 @@ impl Restored {
     pub(crate) fn state(&self) -> &State {
         &self.applied.state
     }
+    pub(crate) fn membership(&self) -> &StoredMembership {
+        &self.applied.membership
+    }
     pub(crate) fn last_index(&self) -> Option<u64> {
         self.applied.last.as_ref().map(|id| position(id).index)
     }
@@ -193,6 +200,10 @@ impl Machine {
     }
 
     fn apply_command(&mut self, index: u64, wish: &floe_state::Entry) -> Result<(Outcome, Option<Event>), ApplyError> {
+        if planted::is_on(Bug::EntryAfterSnapshotSkipped) && self.follows_snapshot(index) {
+            self.applied.state.skip(index);
+            return Ok((Outcome::Done, None));
+        }
         if let Command::SetClusterVersion { version } = wish.command {
             TooOld::check(version, self.known_version).map_err(|source| {
                 self.is_broken = true;
@@ -200,6 +211,9 @@ impl Machine {
             })?;
         }
         let (apply, state) = (self.apply, &mut self.applied.state);
+        if planted::is_on(Bug::DoubleApply) {
+            drop(apply(state, index, wish));
+        }
         let mut run = || catch_unwind(AssertUnwindSafe(|| apply(state, index, wish)));
         let done = if matches!(wish.command, Command::Restore(_)) { aside(run) } else { run() };
         let applied = done.map_err(|panic| {
@@ -212,6 +226,12 @@ impl Machine {
         let is_heard = self.publisher.has_subscribers() && !applied.effects.changes.is_empty();
         let event = is_heard.then(|| Event { index, effects: applied.effects, state: self.applied.state.clone() });
         Ok((applied.outcome, event))
+    }
+
+    /// Whether the newest snapshot ends right before this entry.
+    fn follows_snapshot(&self, index: u64) -> bool {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        current.as_ref().and_then(|(meta, _)| meta.last_log_id.as_ref()).is_some_and(|last| position(last).index + 1 == index)
     }
 
     fn builder(&self) -> Builder {
@@ -284,8 +304,9 @@ impl RaftStateMachine<TypeConfig> for Machine {
             let own = if snapshots.holds(&file) { snapshots.adopt(&file)? } else { snapshots.save(found.id, &found.meta, &found.body)? };
             Ok((state, meta, own))
         };
-        let installed = tokio::task::spawn_blocking(install).await.map_err(io::Error::other)?;
+        let installed = executor::blocking(install).await.map_err(io::Error::other)?;
         let (state, meta, own) = installed.map_err(|e| self.stop.fail(e.as_ref()))?;
+        let state = if planted::is_on(Bug::SnapshotStateNotInstalled) { self.applied.state.clone() } else { state };
         self.applied = Applied { state, last: meta.last_log_id, membership: meta.last_membership.clone() };
         self.check.replaced();
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some((meta, own));
@@ -317,12 +338,13 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
             return Err(io::Error::other("build snapshot: an entry could not be applied, so the state must not be kept"));
         }
         let (applied, snapshots) = (self.applied.clone(), self.snapshots.clone());
-        let meta = SnapshotMeta { last_log_id: applied.last, last_membership: applied.membership };
+        let membership = if planted::is_on(Bug::SnapshotWithoutMembership) { StoredMembership::default() } else { applied.membership };
+        let meta = SnapshotMeta { last_log_id: applied.last, last_membership: membership };
         let said = codec::encode_meta(&meta).map_err(|e| self.stop.fail(&e))?;
         let at = applied.last.as_ref().map(position);
         let id = SnapshotId { index: at.map_or(0, |p| p.index), term: at.map_or(0, |p| p.term) };
         let save = move || snapshots.save(id, &said, &applied.state.encode());
-        let saved = tokio::task::spawn_blocking(save).await.map_err(io::Error::other)?;
+        let saved = executor::blocking(save).await.map_err(io::Error::other)?;
         let snapshot = saved.map_err(|e| self.stop.fail(&e))?;
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         // A newer one may have come from the leader meanwhile.

@@ -1,6 +1,6 @@
 //! openraft's types with ours filled in, so that a new openraft changes one file. Nothing outside this crate needs them.
 
-use crate::{ServerAddress, ServerId, machine::Machine};
+use crate::{ServerAddress, ServerId, executor::Runtime, machine::Machine};
 use floe_store::Position;
 
 openraft::declare_raft_types!(
@@ -11,6 +11,7 @@ openraft::declare_raft_types!(
         NodeId = ServerId,
         Node = ServerAddress,
         LeaderId = openraft::impls::leader_id_std::LeaderId<u64, ServerId>,
+        AsyncRuntime = Runtime,
 );
 
 pub(crate) type Vote = openraft::alias::VoteOf<TypeConfig>;

@@ -28,7 +28,10 @@ async fn propose_until_it_fails(server: &Consensus) -> Vec<String> {
                 match server.propose(register(&id)).await {
                     Ok(_) => acknowledged.push(id),
                     Err(error) => {
-                        assert!(matches!(error, ProposeError::Stopped { reason: StopReason::Failed(_), .. }), "{error:?}");
+                        let (ProposeError::Stopped { reason, .. } | ProposeError::Interrupted { reason, .. }) = &error else {
+                            panic!("{error:?}")
+                        };
+                        assert!(matches!(reason, StopReason::Failed(_)), "{error:?}");
                         return acknowledged;
                     }
                 }

@@ -204,6 +204,15 @@ impl<Id: Clone + Ord> Autopilot<Id> {
     }
 }
 
+/// What is to be said about an even number of voters; nothing about an odd one.
+pub fn warn_of_even(voters: usize) -> Option<String> {
+    if voters == 0 || !voters.is_multiple_of(2) {
+        return None;
+    }
+    let word = if voters == 2 { "tolerates no failure" } else { "tolerates no more failures than with one server less" };
+    Some(format!("{voters} voters: the cluster {word}; an odd number is better"))
+}
+
 fn quorum(voters: usize) -> usize {
     voters / 2 + 1
 }

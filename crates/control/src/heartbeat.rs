@@ -7,14 +7,15 @@ use floe_model::{Nanos, NodeId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The shortest time to live.
-pub const MIN_TTL: Nanos = Nanos::from_secs(10);
-/// Heartbeats per second that all nodes together may send.
-pub const MAX_RATE: i64 = 50;
+pub const MIN_TTL: Nanos = Nanos::from_secs(4);
+/// Leases per second that all nodes together may ask for: low enough to be a small part of what a server does, high enough that ten thousand
+/// nodes are as soon missed as three.
+pub const MAX_RATE: i64 = 2_500;
 /// How much longer than its time to live a node may be silent.
-pub const GRACE: Nanos = Nanos::from_secs(10);
+pub const GRACE: Nanos = Nanos::from_secs(5);
 /// The first time to live under a new leader. Servers keep no heartbeats in the state, so this is what a node that died together with the
-/// leader costs.
-pub const FAILOVER_TTL: Nanos = Nanos::from_secs(15);
+/// leader costs: no more than one that died alone, at worst.
+pub const FAILOVER_TTL: Nanos = Nanos::from_secs(13);
 
 /// Timing, from configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,11 +118,11 @@ mod tests {
     #[test]
     fn the_time_to_live_keeps_the_rate_below_its_bound() {
         let h = Heartbeats::default();
-        assert_eq!(h.ttl(1, 0), Nanos::from_secs(10));
-        assert_eq!(h.ttl(500, 0), Nanos::from_secs(10));
-        assert_eq!(h.ttl(5_000, 0), Nanos::from_secs(100));
-        assert_eq!(h.ttl(5_000, 1000), Nanos::from_secs(200));
-        assert_eq!(h.ttl(5_000, u16::MAX), Nanos::from_secs(200));
+        assert_eq!(h.ttl(1, 0), Nanos::from_secs(4));
+        assert_eq!(h.ttl(10_000, 0), Nanos::from_secs(4));
+        assert_eq!(h.ttl(50_000, 0), Nanos::from_secs(20));
+        assert_eq!(h.ttl(50_000, 1000), Nanos::from_secs(40));
+        assert_eq!(h.ttl(50_000, u16::MAX), Nanos::from_secs(40));
     }
 
     #[test]
@@ -129,11 +130,11 @@ mod tests {
         let mut h = Heartbeats::default();
         h.heard(&"a".into(), Nanos::from_secs(10), at(0));
         h.heard(&"b".into(), Nanos::from_secs(10), at(5));
-        assert!(h.tick(at(19)).is_empty());
-        assert_eq!(h.tick(at(20)), vec![NodeId::new("a")]);
-        h.heard(&"b".into(), Nanos::from_secs(10), at(21));
-        assert!(h.tick(at(40)).is_empty());
-        assert_eq!(h.tick(at(41)), vec![NodeId::new("b")]);
+        assert!(h.tick(at(14)).is_empty());
+        assert_eq!(h.tick(at(15)), vec![NodeId::new("a")]);
+        h.heard(&"b".into(), Nanos::from_secs(10), at(16));
+        assert!(h.tick(at(30)).is_empty());
+        assert_eq!(h.tick(at(31)), vec![NodeId::new("b")]);
         assert!(h.is_empty() && h.next_moment().is_none());
     }
 
@@ -150,7 +151,7 @@ mod tests {
     fn a_new_leader_waits_for_everyone() {
         let mut h = Heartbeats::default();
         h.expect(&"a".into(), at(0));
-        assert!(h.tick(at(14)).is_empty());
-        assert_eq!(h.tick(at(15)).len(), 1);
+        assert!(h.tick(at(12)).is_empty());
+        assert_eq!(h.tick(at(13)).len(), 1);
     }
 }

@@ -12,11 +12,13 @@
 //! | [`deadline::expired`] | a view, time | deployments that made no progress |
 //! | [`garbage::collect`] | a view, time | what is over and old |
 //! | [`autopilot::Autopilot`] | what the leader sees of the servers, time | how they are, which gets a vote, which dead one goes |
+//! | [`bootstrap::Founder`] | what comes back from the other servers before there is a cluster | whom it supports, and whether it begins one |
 //! | [`snapshots::Schedule`] | the names of backups, time | when the next is due, which old ones go |
 #![forbid(unsafe_code)]
 
 pub mod autopilot;
 pub mod blocked;
+pub mod bootstrap;
 pub mod broker;
 pub mod deadline;
 pub mod garbage;

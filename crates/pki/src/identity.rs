@@ -39,6 +39,10 @@ impl AgentId {
         let (first, _) = digest.split_first_chunk().expect("invariant: 32 bytes have 16 in front");
         Self(uuid::Builder::from_custom_bytes(*first).into_uuid())
     }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
 }
 
 /// A cluster's id: a random UUID, drawn when its first authority is made. Later authorities keep it.

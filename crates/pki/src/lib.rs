@@ -10,6 +10,7 @@
 //! | [`credentials`] | [`Credentials`]: key, certificate and trust of a running agent, exchangeable while it runs |
 //! | [`pinned`] | the configuration of a joining agent, which knows no more than a fingerprint |
 //! | [`token`] | [`JoinToken`]: what brings a new agent in |
+//! | [`bootstrap`] | [`BootstrapSecret`]: how the first servers speak before there is an authority |
 //! | [`validity`] | [`Validity`] and when to renew |
 //!
 //! What holds everywhere:
@@ -21,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 pub mod authority;
+pub mod bootstrap;
 mod certificate;
 pub mod credentials;
 mod fingerprint;
@@ -37,12 +39,13 @@ pub mod trust;
 pub mod validity;
 
 pub use authority::{Authority, AuthorityError};
+pub use bootstrap::BootstrapSecret;
 pub use credentials::{Credentials, CredentialsError};
 pub use fingerprint::Fingerprint;
 pub use identity::{AgentId, ClusterId, IdentityError, Name, Role};
 pub use key::{KeyError, Keypair};
 pub use peer_error::PeerError;
-pub use pinned::pinned_client_config;
+pub use pinned::{pinned_client_config, unpinned_client_config};
 pub use request::{Request, RequestError};
 pub use tls::{ALPN_H2, Clock, server_name};
 pub use token::{JoinToken, TokenError, TokenHash};

@@ -2,6 +2,9 @@
 //!
 //! The server presents its own certificate and the authority's. The authority's must have the fingerprint, and must have signed the server's. The
 //! agent has no certificate to present yet.
+//!
+//! The servers that are to begin a cluster do not even know a fingerprint: they take any certificate, and believe only what is sealed with their
+//! secret ([`crate::bootstrap`]).
 
 use crate::{CertificateDer, Clock, Fingerprint, PeerError, Role, Trust, tls};
 use floe_model::Timestamp;
@@ -16,21 +19,33 @@ use std::sync::Arc;
 ///
 /// After the handshake [`Fingerprint::end_of`] finds the authority's certificate in the connection's peer certificates.
 pub fn pinned_client_config(fingerprint: Fingerprint, clock: &Clock) -> Arc<ClientConfig> {
-    tls::finish_client(tls::client_builder(Arc::new(PinnedVerifier(fingerprint)), clock).with_no_client_auth())
+    client_config(Verifier(Some(fingerprint)), clock)
 }
 
-#[derive(Debug)]
-struct PinnedVerifier(Fingerprint);
+/// Connects to whoever has the key of the certificate that he presents, without one of one's own. It proves nothing of who that is: what comes
+/// must prove it by itself.
+pub fn unpinned_client_config(clock: &Clock) -> Arc<ClientConfig> {
+    client_config(Verifier(None), clock)
+}
 
-impl PinnedVerifier {
+fn client_config(verifier: Verifier, clock: &Clock) -> Arc<ClientConfig> {
+    tls::finish_client(tls::client_builder(Arc::new(verifier), clock).with_no_client_auth())
+}
+
+/// Believes the authority with this fingerprint; without one, anybody.
+#[derive(Debug)]
+struct Verifier(Option<Fingerprint>);
+
+impl Verifier {
     fn check(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<(), PeerError> {
-        let authority = self.0.end_of(chain)?.clone().into_owned();
+        let Some(fingerprint) = self.0 else { return Ok(()) };
+        let authority = fingerprint.end_of(chain)?.clone().into_owned();
         let trust = Trust::new(vec![authority]).map_err(|_| PeerError::Malformed("its chain does not end in an authority"))?;
         trust.verify_role(chain, Role::Server, now).map(|_| ())
     }
 }
 
-impl ServerCertVerifier for PinnedVerifier {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         own: &CertificateDer<'_>,

@@ -15,7 +15,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 const PREFIX: &str = "floe-join-";
 const VERSION: &str = "1";
-const SECRET_BYTES: usize = 20;
+pub(crate) const SECRET_BYTES: usize = 20;
 const PAYLOAD_BYTES: usize = 32 + SECRET_BYTES;
 const CHECKSUM_BYTES: usize = 4;
 /// The characters behind the last dash of the prefix.
@@ -58,7 +58,11 @@ pub struct TokenHash(pub [u8; 32]);
 impl JoinToken {
     /// A new token for the cluster whose authority has this fingerprint.
     pub fn draw(fingerprint: Fingerprint) -> Self {
-        Self { fingerprint, secret: *random::bytes() }
+        Self::of(fingerprint, &random::bytes())
+    }
+
+    pub(crate) fn of(fingerprint: Fingerprint, secret: &[u8; SECRET_BYTES]) -> Self {
+        Self { fingerprint, secret: *secret }
     }
 
     /// The fingerprint of the authority of the cluster to join.

@@ -4,7 +4,10 @@
 mod support;
 
 use floe_model::Nanos;
-use floe_pki::{Authority, CertificateDer, Credentials, CredentialsError, Keypair, PeerError, Role, pinned_client_config, server_name};
+use floe_pki::{
+    Authority, CertificateDer, Credentials, CredentialsError, Keypair, PeerError, Role, pinned_client_config, server_name,
+    unpinned_client_config,
+};
 use rustls::{
     ClientConfig, HandshakeKind, ProtocolVersion, ServerConfig,
     pki_types::PrivatePkcs8KeyDer,
@@ -379,4 +382,16 @@ fn with_stolen(config: &ClientConfig, chain: Vec<CertificateDer<'static>>, key: 
     let mut config = config.clone();
     config.client_auth_cert_resolver = shows(chain, key);
     Arc::new(config)
+}
+
+#[tokio::test]
+async fn who_knows_nothing_of_the_cluster_takes_any_server_that_has_its_key() {
+    let ca = new_cluster();
+    let server = agent(&ca, "server-1", Role::Server);
+    let unpinned = || unpinned_client_config(&TestClock::new().clock());
+    let (_near, far) = connect(unpinned(), server.server_config()).await;
+    assert_eq!(seen_by(&server, &far), None, "and shows nothing");
+    let chain = vec![certify(&ca, &Keypair::generate(), "server-1", Role::Server)];
+    let (near, _) = meet(unpinned(), hand_made_server(chain, &Keypair::generate())).await;
+    assert!(near.is_err(), "a certificate of somebody else's key");
 }

@@ -111,7 +111,9 @@ pub async fn announce(consensus: Consensus, peers: Peers, name: String, configur
         let is_known = consensus.members().iter().any(|m| m.id == *own && m.address.rpc == here.rpc);
         if consensus.status().is_removed && !was_removed {
             tracing::warn!(
-                "this server was removed from the cluster; to come back it joins as a new one: remove its data folder, and start it with a token"
+                id = %own,
+                "this server was removed from the cluster; to come back it joins as a new one: remove its data folder, and start it with a token; \
+                 or take it in again as it is (floe operator raft add-peer)"
             );
         }
         was_removed = consensus.status().is_removed;
@@ -142,6 +144,10 @@ async fn tell(consensus: &Consensus, peers: &Peers, target: &str, here: &HereIsS
             if answer.is_member { Told::Known } else { Told::NotYet }
         }
         Err(NotTold::Refused(why)) => Told::Refused(why),
+        Err(NotTold::Gone(why)) => {
+            consensus.retire();
+            Told::Refused(why)
+        }
         Err(NotTold::Unreached(why)) => {
             tracing::debug!(server = target, why, "a server was not told where this one is");
             Told::NotYet
@@ -153,6 +159,8 @@ async fn tell(consensus: &Consensus, peers: &Peers, target: &str, here: &HereIsS
 enum NotTold {
     Unreached(String),
     Refused(String),
+    /// For good.
+    Gone(String),
 }
 
 async fn exchange_addresses(peers: &Peers, target: &str, here: &HereIsServer) -> Result<Servers, NotTold> {
@@ -164,7 +172,8 @@ async fn exchange_addresses(peers: &Peers, target: &str, here: &HereIsServer) ->
     let status = response.status();
     let body = read_body(response.into_body(), MAX_ANSWER_BYTES, TELL_DEADLINE).await.map_err(|e| unreached(e.to_string()))?;
     if !status.is_success() {
-        return Err(NotTold::Refused(String::from_utf8_lossy(&body).into_owned()));
+        let why = String::from_utf8_lossy(&body).into_owned();
+        return Err(if status == StatusCode::GONE { NotTold::Gone(why) } else { NotTold::Refused(why) });
     }
     rmp_serde::from_slice(&body).map_err(|e| unreached(e.to_string()))
 }

@@ -7,7 +7,7 @@ use hyper_util::{
     server::conn::auto::Builder,
     service::TowerToHyperService,
 };
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, os::fd::AsFd, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -47,6 +47,17 @@ pub struct Listener {
     listener: TcpListener,
     /// The address, with the port that the kernel gave where zero was asked for.
     pub address: SocketAddr,
+}
+
+impl Listener {
+    /// The same port once more, to be listened on before this one is. Who connects while neither is listened on waits.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn share(&self) -> std::io::Result<Listener> {
+        let socket = self.listener.as_fd().try_clone_to_owned()?;
+        Ok(Listener { listener: TcpListener::from_std(socket.into())?, address: self.address })
+    }
 }
 
 /// Listens on `address`.

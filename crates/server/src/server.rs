@@ -166,6 +166,14 @@ impl Server {
         }
     }
 
+    /// Says which servers began the cluster together, by their ids: those are let in by the secret that they share, for a day.
+    ///
+    /// # Errors
+    /// When it did not get into the log, or they are too many.
+    pub async fn begin_founding(&self, founders: impl IntoIterator<Item = String>) -> Result<(), ServerError> {
+        self.propose(Command::BeginFounding { founders: founders.into_iter().collect() }).await.map(drop)
+    }
+
     /// Ends the leader's loops and everything that waits for a change; the state can still be read. To be called before the ports are
     /// closed: a leader that nobody can reach any more must not take that for the silence of its nodes.
     pub fn begin_stop(&self) {

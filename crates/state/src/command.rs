@@ -4,7 +4,7 @@ use crate::{
     digest::Digest,
     plan::Plan,
     restore::{Restore, RestoreRefusal, Restored, StageRestore},
-    tokens::{JoinRole, MAX_JOIN_TOKENS, MAX_REFUSED_AGENTS},
+    tokens::{FOUNDING_TIME, JoinRole, MAX_FOUNDERS, MAX_JOIN_TOKENS, MAX_REFUSED_AGENTS},
 };
 pub use floe_model::alloc::AllocUpdate;
 use floe_model::{
@@ -12,6 +12,7 @@ use floe_model::{
     job::JobSubmission,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// The version of commands and snapshots that this build writes. Raised when an older build could not apply what we write.
 ///
@@ -133,6 +134,11 @@ pub enum Command {
         /// Its id, from its key.
         id: String,
     },
+    /// A server that was removed for good may come back under its id after all.
+    AcceptServer {
+        /// Its id, from its key.
+        id: String,
+    },
     /// A machine joins.
     UseJoinToken {
         /// The hash of the token's secret, as hexadecimal digits.
@@ -144,6 +150,18 @@ pub enum Command {
     },
     /// A server says what its state amounts to, so that all can compare. Changes nothing.
     ReportDigest(Box<DigestReport>),
+    /// A cluster that several servers begin together: who they are.
+    BeginFounding {
+        /// Their ids, from their keys.
+        founders: BTreeSet<String>,
+    },
+    /// One of those servers is to join, by a token that is its own.
+    AdmitFounder {
+        /// The hash of the token's secret, as hexadecimal digits.
+        hash: String,
+        /// Its id, from its key.
+        id: String,
+    },
     /// A piece of a backup that is to be restored; kept until the last one.
     StageRestore(StageRestore),
     /// All pieces came: the backup's content takes the place of the present one.
@@ -169,7 +187,12 @@ impl Command {
     /// The first cluster version in which all servers know this command. It must not be written before.
     pub fn since(&self) -> u32 {
         match self {
-            Command::ReportDigest(_) | Command::StageRestore(_) | Command::Restore(_) => 2,
+            Command::ReportDigest(_)
+            | Command::AcceptServer { .. }
+            | Command::BeginFounding { .. }
+            | Command::AdmitFounder { .. }
+            | Command::StageRestore(_)
+            | Command::Restore(_) => 2,
             _ => 1,
         }
     }
@@ -192,8 +215,11 @@ impl Command {
             Command::UpdateDeployment { .. } => "update-deployment",
             Command::CreateJoinToken { .. } => "create-join-token",
             Command::RefuseAgent { .. } => "refuse-agent",
+            Command::AcceptServer { .. } => "accept-server",
             Command::UseJoinToken { .. } => "use-join-token",
             Command::ReportDigest(_) => "report-digest",
+            Command::BeginFounding { .. } => "begin-founding",
+            Command::AdmitFounder { .. } => "admit-founder",
             Command::StageRestore(_) => "stage-restore",
             Command::Restore(_) => "restore",
         }
@@ -297,12 +323,27 @@ pub enum Refusal {
     JoinTokenUsed(String),
     /// A machine that was removed for good.
     #[error(
-        "{0} was removed from the cluster for good: remove its data folder, and let it join as a new one, with a token (floe server token)"
+        "{0} was removed from the cluster for good: remove its data folder, and let it join as a new one, with a token (floe server token); a server \
+         can also be taken in again as it is (floe operator raft add-peer)"
     )]
     AgentRefused(String),
     /// More removed machines than anybody has.
     #[error("{MAX_REFUSED_AGENTS} removed machines are remembered already, and there is no room for more")]
     TooManyRefusedAgents,
+    /// A server that did not begin the cluster.
+    #[error(
+        "{0} is none of the servers that began this cluster: let it join with a token (floe server token -server, given as join_token_file)"
+    )]
+    NotFounder(String),
+    /// A server that came too late.
+    #[error(
+        "the servers that began this cluster could join it by their bootstrap secret for {FOUNDING_TIME}, and that is over: let this one join with a \
+         token (floe server token -server, given as join_token_file)"
+    )]
+    FoundingOver,
+    /// More servers than can begin a cluster.
+    #[error("{0} servers cannot begin a cluster together: at most {MAX_FOUNDERS} can")]
+    TooManyFounders(usize),
     /// A backup that is not restored.
     #[error(transparent)]
     Restore(#[from] RestoreRefusal),

@@ -82,6 +82,7 @@ impl State {
             services,
             join_tokens,
             refused_agents,
+            founding,
             restored: _,
             staging: _,
             derived: _,
@@ -97,6 +98,7 @@ impl State {
             ("services", services.digest()),
             ("join_tokens", join_tokens.digest()),
             ("refused_agents", refused_agents.digest()),
+            ("founding", Digest::of(&founding.as_deref())),
         ]
     }
 }

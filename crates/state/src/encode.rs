@@ -7,7 +7,7 @@ use crate::{
     command::CLUSTER_VERSION,
     restore::{Restored, Staging},
     state::{State, TABLES},
-    tokens::JoinToken,
+    tokens::{Founding, JoinToken},
 };
 use floe_model::{Allocation, Deployment, Evaluation, Job, JobKey, Node, ServiceRegistration, job::JobSubmission};
 use serde::{Deserialize, Serialize};
@@ -61,6 +61,7 @@ struct Body {
     services: Vec<ServiceRegistration>,
     join_tokens: Vec<JoinToken>,
     refused_agents: Vec<String>,
+    founding: Option<Founding>,
     restored: Restored,
     staging: Option<Staging>,
 }
@@ -109,6 +110,7 @@ impl State {
             services: self.services.values().map(|s| (**s).clone()).collect(),
             join_tokens: self.join_tokens.values().map(|t| (**t).clone()).collect(),
             refused_agents: self.refused_agents.keys().cloned().collect(),
+            founding: self.founding.as_deref().cloned(),
             restored: self.restored.clone(),
             staging: self.staging.as_deref().cloned(),
         };
@@ -180,6 +182,7 @@ fn build(body: Body) -> Result<State, DecodeError> {
     for id in body.refused_agents {
         state.refused_agents.insert(id, ());
     }
+    state.founding = body.founding.map(Arc::new);
     for token in body.join_tokens {
         state.join_tokens.insert(token.hash.clone(), Arc::new(token));
     }

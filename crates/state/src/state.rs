@@ -5,7 +5,7 @@ use crate::{
     index::Index,
     restore::{Restored, Staging},
     table::Rows,
-    tokens::JoinToken,
+    tokens::{Founding, JoinToken},
 };
 use floe_model::{
     AllocId, Allocation, Deployment, DeploymentId, EvalId, Evaluation, Job, JobKey, Namespace, Node, NodeId, ServiceRegistration,
@@ -53,6 +53,7 @@ pub struct State {
     pub(crate) services: Rows<ServiceKey, Arc<ServiceRegistration>>,
     pub(crate) join_tokens: Rows<String, Arc<JoinToken>>,
     pub(crate) refused_agents: Rows<String, ()>,
+    pub(crate) founding: Option<Arc<Founding>>,
     /// The newest restore.
     pub(crate) restored: Restored,
     /// The pieces of a restore that is under way.
@@ -186,9 +187,24 @@ impl State {
         self.join_tokens.values()
     }
 
+    /// The join token whose secret has this hash.
+    pub fn join_token(&self, hash: &str) -> Option<&Arc<JoinToken>> {
+        self.join_tokens.get(hash)
+    }
+
     /// Whether the agent with this id was removed for good.
     pub fn is_agent_refused(&self, id: &str) -> bool {
         self.refused_agents.contains_key(id)
+    }
+
+    /// Whether the server with this id was removed for good.
+    pub fn is_server_refused(&self, id: &str) -> bool {
+        self.refused_agents.contains_key(id)
+    }
+
+    /// The servers that began the cluster together; `None` when one server did.
+    pub fn founding(&self) -> Option<&Arc<Founding>> {
+        self.founding.as_ref()
     }
 
     /// Counts of a job's allocations by group and status; `None` when the job has no row.

@@ -7,7 +7,7 @@ use floe_model::Timestamp;
 use floe_state::{
     Command, Outcome, State,
     command::Refusal,
-    tokens::{JoinRole, MAX_JOIN_TOKENS},
+    tokens::{FOUNDING_TIME, JoinRole, MAX_FOUNDERS, MAX_JOIN_TOKENS},
 };
 use support::Machine;
 
@@ -61,6 +61,8 @@ fn who_was_removed_for_good_is_not_let_in_again() {
     assert_eq!(join(&mut m, "h", JoinRole::Server, "a"), Err(Refusal::AgentRefused("a".to_owned())));
     let kept = State::decode(&m.state.encode()).unwrap();
     assert!(kept.is_agent_refused("a") && !kept.is_agent_refused("b"));
+    assert_eq!(m.run(Command::AcceptServer { id: "a".to_owned() }).outcome, Outcome::Done, "unless an operator takes it in again");
+    assert!(!m.state.is_agent_refused("a"));
     assert_eq!(join(&mut m, "h", JoinRole::Server, "b"), Ok(()));
 }
 
@@ -71,4 +73,52 @@ fn tokens_are_bounded() {
         assert_eq!(create(&mut m, &n.to_string(), JoinRole::Client, 1_000_000), Outcome::Done);
     }
     assert_eq!(create(&mut m, "one more", JoinRole::Client, 1_000_000), Outcome::Refused(Refusal::TooManyJoinTokens));
+}
+
+fn begin(m: &mut Machine, founders: &[&str]) -> Outcome {
+    m.run(Command::BeginFounding { founders: founders.iter().map(|id| (*id).to_owned()).collect() }).outcome
+}
+
+fn admit(m: &mut Machine, hash: &str, id: &str) -> Outcome {
+    m.run(Command::AdmitFounder { hash: hash.to_owned(), id: id.to_owned() }).outcome
+}
+
+#[test]
+fn those_who_began_a_cluster_are_let_in_each_by_a_token_of_its_own() {
+    let mut m = Machine::default();
+    assert_eq!(admit(&mut m, "h", "b"), Outcome::Refused(Refusal::NotFounder("b".to_owned())), "nobody is a founder of every cluster");
+    assert_eq!(begin(&mut m, &["a", "b"]), Outcome::Done);
+    assert_eq!(begin(&mut m, &["a", "c"]), Outcome::Done, "said again");
+    assert_eq!(admit(&mut m, "hc", "c"), Outcome::Refused(Refusal::NotFounder("c".to_owned())), "and not changed");
+    assert_eq!(admit(&mut m, "hb", "b"), Outcome::Done);
+    assert_eq!(admit(&mut m, "hb", "b"), Outcome::Done, "its answer got lost");
+    assert_eq!(join(&mut m, "hb", JoinRole::Server, "a"), Err(Refusal::JoinTokenUsed("b".to_owned())));
+    assert_eq!(join(&mut m, "hb", JoinRole::Server, "b"), Ok(()));
+    let mut kept = State::decode(&m.state.encode()).unwrap();
+    assert_eq!(kept.founding(), m.state.founding());
+    kept.skip(m.state.index());
+    assert_eq!(kept.encode(), m.state.encode());
+    m.run(Command::RefuseAgent { id: "b".to_owned() });
+    assert_eq!(admit(&mut m, "hb", "b"), Outcome::Refused(Refusal::AgentRefused("b".to_owned())));
+}
+
+#[test]
+fn the_founding_ends_after_a_day() {
+    let mut m = Machine::default();
+    begin(&mut m, &["a", "b"]);
+    let until = m.state.founding().unwrap().until;
+    assert_eq!(until, Timestamp(START + SECOND).plus(FOUNDING_TIME));
+    let seconds = FOUNDING_TIME.0 / SECOND;
+    m.state.skip(u64::try_from(seconds).unwrap() - 1);
+    assert_eq!(admit(&mut m, "hb", "b"), Outcome::Done, "its last second");
+    assert_eq!(admit(&mut m, "hb", "b"), Outcome::Refused(Refusal::FoundingOver));
+    assert_eq!(join(&mut m, "hb", JoinRole::Server, "b"), Err(Refusal::JoinTokenExpired));
+}
+
+#[test]
+fn founders_are_bounded() {
+    let ids: Vec<String> = (0..=MAX_FOUNDERS).map(|n| n.to_string()).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    assert_eq!(begin(&mut Machine::default(), &ids), Outcome::Refused(Refusal::TooManyFounders(MAX_FOUNDERS + 1)));
+    assert_eq!(begin(&mut Machine::default(), ids.split_last().unwrap().1), Outcome::Done);
 }

@@ -6,6 +6,7 @@
 //! | [`log`] | [`LogStore`]: the Raft log, the vote, how far is committed and purged | `server/raft.redb` |
 //! | [`snapshot`] | [`SnapshotStore`]: snapshots of the state, the newest two | `server/snapshots/<index>-<term>.snap` |
 //! | [`local`] | [`LocalState`]: what a client remembers over a restart | `client/state.redb` |
+//! | [`planted`] | defects that a test of the simulation switches on | |
 //! | [`twin`] | a disk and a directory in memory that lose power at a chosen moment | |
 //!
 //! | thread | input | output |
@@ -24,6 +25,7 @@ mod frame;
 pub mod local;
 pub mod log;
 mod panics;
+pub mod planted;
 pub mod snapshot;
 pub mod twin;
 

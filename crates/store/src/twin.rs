@@ -58,6 +58,14 @@ impl Chance {
     }
 }
 
+/// Flips one bit of what is on a disk at rest, and says which. Nothing to flip, nothing done.
+pub fn flip_bit(content: &mut [u8], chance: &mut Chance) -> Option<usize> {
+    let at = usize::try_from(chance.below(content.len() as u64)).ok()?;
+    let bit = chance.below(8);
+    *content.get_mut(at)? ^= 1 << bit;
+    Some(at)
+}
+
 #[derive(Clone, Debug)]
 enum Change {
     Write { offset: usize, data: Vec<u8> },
@@ -189,6 +197,16 @@ impl Disk {
         self.lock().0.operations
     }
 
+    /// Fails in this way from now on, in place of how it would have.
+    pub fn set_fault(&self, fault: Fault) {
+        self.lock().0.fault = fault;
+    }
+
+    /// Whether the power went, and something noticed.
+    pub fn is_out(&self) -> bool {
+        self.lock().0.is_out()
+    }
+
     /// What a reader sees now.
     pub fn content(&self) -> Vec<u8> {
         self.lock().1.current.clone()
@@ -301,6 +319,16 @@ impl Folder {
     /// How many operations there were.
     pub fn operations(&self) -> u64 {
         self.lock().switch.operations
+    }
+
+    /// Fails in this way from now on, in place of how it would have.
+    pub fn set_fault(&self, fault: Fault) {
+        self.lock().switch.fault = fault;
+    }
+
+    /// Whether the power went, and something noticed.
+    pub fn is_out(&self) -> bool {
+        self.lock().switch.is_out()
     }
 
     fn lock(&self) -> MutexGuard<'_, FolderState> {

@@ -5,7 +5,7 @@ mod support;
 
 use floe_store::{
     LogRecord, LogStore, Position,
-    log::Bounds,
+    log::{Bounds, Succession},
     twin::{Chance, Disk, Fault},
 };
 use proptest::prelude::*;
@@ -18,6 +18,8 @@ enum Step {
         bytes: usize,
     },
     Vote(u8),
+    /// Entries, vote and cluster at once.
+    GoOn(u8),
     Truncate {
         back: u64,
     },
@@ -32,6 +34,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         5 => (1..6_u64, prop_oneof![Just(20_usize), Just(600), Just(9000)]).prop_map(|(count, bytes)| Step::Append { count, bytes }),
         1 => any::<u8>().prop_map(Step::Vote),
+        1 => any::<u8>().prop_map(Step::GoOn),
         1 => (0..5_u64).prop_map(|back| Step::Truncate { back }),
         1 => (0..5_u64).prop_map(|forward| Step::Purge { forward }),
         3 => Just(Step::Wait),
@@ -44,6 +47,8 @@ struct Model {
     entries: Vec<LogRecord>,
     purged: Option<Position>,
     vote: Option<Vec<u8>>,
+    cluster: Option<String>,
+    sealed: Option<Position>,
     term: u64,
 }
 
@@ -53,7 +58,7 @@ impl Model {
     }
     fn of(log: &LogStore, term: u64) -> Self {
         let Bounds { purged, .. } = log.bounds();
-        Self { entries: log.read(0..u64::MAX).unwrap(), purged, vote: log.vote(), term }
+        Self { entries: log.read(0..u64::MAX).unwrap(), purged, vote: log.vote(), cluster: log.cluster_id(), sealed: log.sealed(), term }
     }
     /// Takes the step here, and hands it to the log.
     fn run(&mut self, step: &Step, log: &LogStore) -> Option<Answer> {
@@ -69,6 +74,14 @@ impl Model {
             Step::Vote(vote) => {
                 self.vote = Some(vec![*vote]);
                 now(log.save_vote(vec![*vote], tell)).ok()?;
+            }
+            Step::GoOn(seed) => {
+                let next = self.last().map_or(0, |p| p.index + 1);
+                let records: Vec<_> = (next..next + 3).map(|i| record(self.term, i, 600)).collect();
+                self.entries.extend(records.clone());
+                (self.vote, self.cluster, self.sealed) = (Some(vec![*seed]), Some(seed.to_string()), self.last());
+                let succession = Succession { records, vote: vec![*seed], cluster_id: seed.to_string() };
+                now(log.go_on(succession, tell)).ok()?;
             }
             Step::Truncate { back } => {
                 let keep = self.entries.len().saturating_sub(usize::try_from(*back).unwrap());

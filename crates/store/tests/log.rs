@@ -211,3 +211,27 @@ fn the_queue_takes_its_bound_and_the_next_one_waits() {
     answers.iter().for_each(|told| told.recv().unwrap().unwrap());
     assert_eq!(log.bounds().last, Some(at(1, last)));
 }
+
+#[test]
+fn a_driven_log_writes_when_it_is_told_and_its_batch_is_one_transaction() {
+    let disk = Disk::new(Fault::None);
+    let (log, mut writer) = LogStore::open_driven(disk.clone(), 0).unwrap();
+    let (answers, before): (Vec<Answer>, u64) = {
+        let (first, second) = (done(), done());
+        let before = disk.operations();
+        now(log.append(records(1, 1..=3), first.0)).unwrap();
+        now(log.append(records(1, 4..=5), second.0)).unwrap();
+        (vec![first.1, second.1], before)
+    };
+    assert_eq!(disk.operations(), before, "nobody told it to write");
+    let waiting = now(writer.next()).unwrap();
+    let written = writer.write(waiting);
+    assert_eq!((log.stats().commits, log.stats().entries), (1, 5));
+    assert!(answers.iter().all(|answer| answer.try_recv().is_err()), "it is durable, and nobody knows");
+    assert!(written.tell());
+    assert!(answers.iter().all(|answer| answer.recv().unwrap().is_ok()));
+    drop(log);
+    assert!(now(writer.next()).is_none(), "every handle is gone");
+    writer.finish();
+    assert_eq!(open(&Disk::with(disk.content(), Fault::None), 0).bounds().last, Some(at(1, 5)));
+}

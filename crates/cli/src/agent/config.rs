@@ -1,5 +1,6 @@
 //! The agent's configuration: files in HCL or JSON, then flags, then defaults; what is not understood is refused.
 
+mod bootstrap;
 mod check;
 
 use crate::args::AgentArgs;
@@ -7,6 +8,7 @@ use anyhow::{Context, bail};
 use floe_control::{autopilot, garbage::Thresholds, heartbeat::Timing, snapshots::Schedule};
 use floe_model::{Nanos, StringMap, wire};
 use floe_network::{NetworkConfig, Subnet};
+use floe_pki::BootstrapSecret;
 use floe_server::SnapshotConfig;
 use serde_json::Value;
 use std::{
@@ -84,6 +86,7 @@ wire! {
     pub(crate) struct ServerBlock {
         "enabled" enabled: Option<bool>,
         "bootstrap_expect" bootstrap_expect: Option<u16>,
+        "bootstrap_secret_file" bootstrap_secret_file: String,
         "retry_join" retry_join: Vec<String>,
         "server_join" server_join: ServerJoinBlock,
         "num_schedulers" num_schedulers: Option<u16>,
@@ -214,6 +217,10 @@ pub(crate) struct AgentConfig {
     pub(crate) tls: bool,
     /// What lets this machine into a cluster.
     pub(crate) join_token: Option<String>,
+    /// How many servers begin a cluster together.
+    pub(crate) bootstrap_expect: u16,
+    /// What those servers share.
+    pub(crate) bootstrap_secret: Option<BootstrapSecret>,
     /// Servers of the cluster that this server belongs to, `host:port`.
     pub(crate) retry_join: Vec<String>,
     pub(crate) http_port: u16,
@@ -254,6 +261,7 @@ impl AgentConfig {
                 "the agent has nothing to do: give -dev, or enable a part in a configuration file (server {{ enabled = true }}, client {{ enabled = true }})"
             );
         }
+        bootstrap::check(&file.server)?;
         check::server(&file.server)?;
         check::snapshot(&file.snapshot, server)?;
         if !server && file.client.servers.is_empty() {
@@ -274,6 +282,9 @@ impl AgentConfig {
             bail!(
                 "bind address {bind} without TLS: anybody who can reach the port would be trusted; use 127.0.0.1, or leave out tls.rpc = false"
             );
+        }
+        if !tls && file.server.bootstrap_expect.is_some_and(|expect| expect > 1) {
+            bail!("server.bootstrap_expect of more than 1 needs TLS: leave out tls.rpc = false (and -dev), or begin with one server");
         }
         let advertise_rpc = Some(file.advertise.rpc.clone()).filter(|a| !a.is_empty());
         if bind.is_unspecified() && advertise_rpc.is_none() {
@@ -299,6 +310,8 @@ impl AgentConfig {
             advertise_rpc,
             tls,
             join_token: join_token(args, &file)?,
+            bootstrap_expect: file.server.bootstrap_expect.unwrap_or(1),
+            bootstrap_secret: bootstrap::secret(&file.server)?,
             retry_join,
             temporary_name: "floe-dev",
             bind,

@@ -13,7 +13,12 @@ pub(crate) use run::{Agent, Ending, Interrupts};
 
 use crate::args::AgentArgs;
 use anyhow::Context;
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
+
+/// See [`identity::IdentityFile::forget_membership`]. `data` is the data folder of an agent that does not run.
+pub(crate) fn forget_membership(data: &Path) -> anyhow::Result<()> {
+    identity::IdentityFile::at(data).forget_membership()
+}
 
 /// `floe agent`.
 pub(crate) fn command(args: &AgentArgs) -> anyhow::Result<ExitCode> {

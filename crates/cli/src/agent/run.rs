@@ -74,7 +74,7 @@ impl Agent {
         let listener = listen(SocketAddr::new(config.http_bind, config.http_port), "HTTP").await?;
         let rpc_listener = listen(SocketAddr::new(config.bind, config.rpc_port), "RPC").await?;
         let identity = match config.tls {
-            true => Some(Arc::new(identity::open(config, &path).await?)),
+            true => Some(Arc::new(identity::open(config, &path, &identity::Ports { rpc: &rpc_listener, http: &listener }).await?)),
             false => None,
         };
         let security = identity.as_ref().map_or(Security::Plain, |i| Security::Tls(i.credentials.clone()));
@@ -98,8 +98,13 @@ impl Agent {
         let peers = Peers::new(common.channels.clone(), &common.rpc);
         if config.server {
             let consensus = open_consensus(common, &peers).await?;
-            let door = common.identity.as_ref().and_then(|i| Some(Doorkeeper::new(i.authority.clone()?, i.credentials.clone())));
-            self.server = Some(Server::start(server_config(config), consensus, door));
+            let secret = || config.bootstrap_secret.clone();
+            let door = common.identity.as_ref().and_then(|i| Some(Doorkeeper::new(i.authority.clone()?, i.credentials.clone(), secret())));
+            let server = Server::start(server_config(config), consensus, door);
+            self.server = Some(server.clone());
+            if let Some(identity) = &common.identity {
+                identity.name_founders(&server).await?;
+            }
         }
         let servers = Servers::new(common.channels.clone(), known_servers(common));
         let agent = http::Agent {
@@ -354,7 +359,7 @@ fn shown_config(config: &AgentConfig, folder: &Path) -> serde_json::Value {
         "DataDir": folder,
         "BindAddr": config.bind.to_string(),
         "LogLevel": config.log_level,
-        "Server": { "Enabled": config.server, "BootstrapExpect": 1 },
+        "Server": { "Enabled": config.server, "BootstrapExpect": config.bootstrap_expect },
         "Client": { "Enabled": config.client, "NodeClass": config.file.client.node_class, "Meta": config.file.client.meta },
         "ACL": { "Enabled": false },
         "TLSConfig": { "EnableHTTP": false, "EnableRPC": config.tls },

@@ -45,12 +45,15 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         },
         Command::Server { command } => match command {
             ServerCommand::Members { json } => wait(server::members(&client(global)?, json)),
+            ServerCommand::BootstrapSecret => Ok(server::bootstrap_secret()),
             ServerCommand::Token(args) => wait(server::token(&client(global)?, &args)),
         },
         Command::Operator { command } => match command {
             OperatorCommand::Raft { command: RaftCommand::ListPeers { json } } => wait(operator::list_peers(&client(global)?, json)),
             OperatorCommand::Raft { command: RaftCommand::RemovePeer(args) } => wait(operator::remove_peer(&client(global)?, &args)),
+            OperatorCommand::Raft { command: RaftCommand::AddPeer(args) } => wait(operator::add_peer(&client(global)?, &args)),
             OperatorCommand::Raft { command: RaftCommand::TransferLeadership(args) } => wait(operator::transfer(&client(global)?, &args)),
+            OperatorCommand::Recover(args) => wait(operator::recover::command(&args)),
             OperatorCommand::Autopilot { command: AutopilotCommand::Health { json } } => wait(operator::health(&client(global)?, json)),
             OperatorCommand::Snapshot { command } => match command {
                 SnapshotCommand::Save(args) => wait(operator::snapshot::save(&client(global)?, &args)),

@@ -10,6 +10,7 @@ use floe_api::{
     types::{JoinTokenRequest, JoinTokenResponse, RaftConfiguration, ServerMembers},
 };
 use floe_model::Nanos;
+use floe_pki::BootstrapSecret;
 use std::process::ExitCode;
 
 pub(super) async fn members(client: &ApiClient, json: bool) -> anyhow::Result<ExitCode> {
@@ -49,4 +50,14 @@ pub(super) async fn token(client: &ApiClient, args: &ServerTokenArgs) -> anyhow:
         token.servers.join(", ")
     ));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Nobody is asked for it: there is no cluster yet.
+pub(super) fn bootstrap_secret() -> ExitCode {
+    output::line(BootstrapSecret::draw().text().as_str());
+    output::note(
+        "give it to all servers that are to begin a cluster together, as server.bootstrap_secret_file (a file of mode 0600), with the number of them as \
+         server.bootstrap_expect and their addresses as server.retry_join",
+    );
+    ExitCode::SUCCESS
 }

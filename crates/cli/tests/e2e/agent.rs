@@ -3,7 +3,7 @@
 use crate::{
     api::Api,
     command::{FLOE, marked},
-    world::{World, eventually},
+    world::{World, eventually, hosts::Host},
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -26,6 +26,7 @@ pub(crate) struct AgentBuilder<'w> {
     world: &'w World,
     name: String,
     number: u16,
+    host: Option<Host>,
     config: Value,
 }
 
@@ -36,6 +37,8 @@ pub(crate) struct Agent {
     data: PathBuf,
     log: PathBuf,
     http: SocketAddr,
+    /// Where it runs, if not on the world's host.
+    host: Option<Host>,
     bridge: String,
     server: bool,
     /// The port of its RPC.
@@ -64,7 +67,7 @@ impl World {
                 "netns_dir": format!("/run/{name}/netns"),
             },
         });
-        AgentBuilder { world: self, name: name.to_owned(), number, config }
+        AgentBuilder { world: self, name: name.to_owned(), number, host: None, config }
     }
 
     /// An agent with the settings of [`World::agent`], started and ready.
@@ -78,6 +81,12 @@ impl AgentBuilder<'_> {
     pub(crate) fn set(mut self, change: impl FnOnce(&mut Value)) -> Self {
         change(&mut self.config);
         self
+    }
+
+    /// On a host of its own.
+    pub(crate) fn on(mut self, host: Host) -> Self {
+        self.host = Some(host);
+        self.set(|c| c["bind_addr"] = json!(host.ip()))
     }
 
     /// Only a server.
@@ -118,6 +127,7 @@ impl AgentBuilder<'_> {
             data: self.config["data_dir"].as_str().unwrap().into(),
             log: world.dir().join(format!("{name}.log")),
             http: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), FIRST_PORT + 2 * self.number),
+            host: self.host,
             bridge: self.config["client"]["bridge_network_name"].as_str().unwrap().to_owned(),
             server: self.config["server"]["enabled"] == true,
             rpc: Mutex::new(FIRST_PORT + 2 * self.number + 1),
@@ -162,7 +172,8 @@ impl Agent {
     }
     /// Where its RPC port is.
     pub(crate) fn rpc(&self) -> String {
-        format!("127.0.0.1:{}", self.rpc.lock().unwrap())
+        let ip = self.host.map_or(Ipv4Addr::LOCALHOST.into(), Host::ip);
+        SocketAddr::new(ip, *self.rpc.lock().unwrap()).to_string()
     }
     /// Changes its configuration file, for its next start.
     pub(crate) fn reconfigure(&self, change: impl FnOnce(&mut Value)) {
@@ -177,7 +188,7 @@ impl Agent {
     }
     /// Its API.
     pub(crate) fn api(&self) -> Api {
-        Api::new(self.http)
+        Api::new(self.http, self.host)
     }
 
     /// The command that runs it, for tests in which it ends by itself.
@@ -199,7 +210,8 @@ impl Agent {
     pub(crate) fn launch(&self) {
         let mut child = self.lock();
         assert!(child.is_none(), "agent {} runs already", self.name);
-        *child = Some(self.command().spawn().expect("start floe"));
+        let spawn = || self.command().spawn().expect("start floe");
+        *child = Some(self.host.map_or_else(spawn, |host| host.run(spawn)));
     }
 
     /// Starts it and waits until it answers and its node is ready.

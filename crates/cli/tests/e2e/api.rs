@@ -3,10 +3,10 @@
 use crate::{
     http::{Request, Response},
     job::Job,
-    world::PATIENCE,
+    world::{PATIENCE, hosts::Host},
 };
 use serde_json::{Value, json};
-use std::{net::SocketAddr, thread, time::Duration, time::Instant};
+use std::{io, net::SocketAddr, thread, time::Duration, time::Instant};
 
 /// How long one blocking query waits.
 const WAIT: &str = "2s";
@@ -17,16 +17,24 @@ const PAUSE: Duration = Duration::from_millis(20);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Api {
     to: SocketAddr,
+    /// Where it is, if not on the world's host.
+    host: Option<Host>,
 }
 
 impl Api {
-    pub(crate) fn new(to: SocketAddr) -> Self {
-        Api { to }
+    pub(crate) fn new(to: SocketAddr, host: Option<Host>) -> Self {
+        Api { to, host }
+    }
+
+    /// Sends a request to an agent that may not be there.
+    pub(crate) fn try_send(&self, request: &Request) -> io::Result<Response> {
+        let send = || request.send(self.to);
+        self.host.map_or_else(send, |host| host.run(send))
     }
 
     /// Sends a request; only a broken connection is a failure.
     pub(crate) fn send(&self, request: Request) -> Response {
-        request.send(self.to).unwrap_or_else(|e| panic!("{request:?}: {e}"))
+        self.try_send(&request).unwrap_or_else(|e| panic!("{request:?}: {e}"))
     }
 
     /// Reads what must be there.
@@ -38,7 +46,7 @@ impl Api {
 
     /// Reads what may not be there, from an agent that may not be there.
     pub(crate) fn try_get(&self, path: &str) -> Option<Value> {
-        Request::get(path).send(self.to).ok().filter(|r| r.status() == 200).map(|r| r.json())
+        self.try_send(&Request::get(path)).ok().filter(|r| r.status() == 200).map(|r| r.json())
     }
 
     /// Writes what must be taken.
@@ -60,7 +68,7 @@ impl Api {
         let joint = if path.contains('?') { '&' } else { '?' };
         let (mut index, mut last) = (0, Value::Null);
         loop {
-            match Request::get(&format!("{path}{joint}index={index}&wait={WAIT}")).send(self.to) {
+            match self.try_send(&Request::get(&format!("{path}{joint}index={index}&wait={WAIT}"))) {
                 Ok(response) if response.status() == 200 => {
                     assert!(response.index() >= index, "the index of {path} went back");
                     index = response.index();

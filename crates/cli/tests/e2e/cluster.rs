@@ -31,12 +31,12 @@ pub(crate) fn three_with(world: &World, set: impl Fn(&mut Value)) -> Vec<Arc<Age
     servers
 }
 
-fn members(server: &Agent) -> Option<Vec<Value>> {
+pub(crate) fn members(server: &Agent) -> Option<Vec<Value>> {
     server.api().try_get("/v1/operator/raft/configuration")?["Servers"].as_array().cloned()
 }
 
 /// Waits until exactly these are members, and vote.
-fn wait_voters(server: &Agent, names: &[&str]) {
+pub(crate) fn wait_voters(server: &Agent, names: &[&str]) {
     eventually(&format!("{names:?} vote"), || {
         let mut voters: Vec<String> =
             members(server)?.iter().map(|m| if m["Voter"] == true { text(&m["Node"]).to_owned() } else { "-".to_owned() }).collect();
@@ -229,5 +229,41 @@ fn a_server_that_lost_its_disk_joins_as_a_new_one() {
         let new = members(&servers[0]).unwrap().into_iter().find(|m| m["Node"] == "s3").unwrap();
         assert_ne!(new["ID"], old["ID"]);
         assert!(write(lost, "by-the-new-one"));
+    });
+}
+
+#[test]
+fn a_server_that_was_removed_is_taken_in_again_under_its_id() {
+    world(|world| {
+        let servers = three(world);
+        let api = format!("http://{}", servers[0].http());
+        let operator = |words: &[&str]| world.floe(&[&["operator", "raft", words[0], "-address", &api], &words[1..]].concat());
+        let old = members(&servers[0]).unwrap().into_iter().find(|m| m["Node"] == "s3").unwrap();
+        let (id, address) = (text(&old["ID"]), servers[2].rpc());
+        let add = |id: &str, address: &str| operator(&["add-peer", "-peer-id", id, "-peer-address", address]);
+        add(id, &address).fails(1, &["is a member already"]);
+        add("11111111-1111-8111-8111-111111111111", &address).fails(1, &["was removed from this cluster", "floe server token -server"]);
+        let out = operator(&["remove-peer", "-peer-id", id]);
+        assert!(out.stderr.contains("2 voters: the cluster tolerates no failure"), "{out:#?}");
+        eventually("it knows", || servers[2].log().contains("take it in again as it is").then_some(()));
+        assert!(write(&servers[0], "meanwhile"));
+        add(id, "nowhere").fails(1, &["is no RPC address"]);
+        for round in 0..2 {
+            // Once while it runs, and once while it is off and comes back elsewhere.
+            if round == 1 {
+                operator(&["remove-peer", "-peer-id", id]).ok();
+                servers[2].terminate();
+            }
+            assert!(add(id, &address).ok().contains("Took the server in again"));
+            if round == 1 {
+                servers[2].reconfigure(|c| c["ports"]["rpc"] = json!(7003));
+                servers[2].start();
+            }
+            wait_voters(&servers[0], &["s1", "s2", "s3"]);
+        }
+        let new = members(&servers[0]).unwrap().into_iter().find(|m| m["Node"] == "s3").unwrap();
+        assert_eq!((text(&new["ID"]), text(&new["Address"])), (id, "127.0.0.1:7003"));
+        assert!(write(&servers[2], "again"));
+        assert_eq!(jobs(&servers[2]), ["again", "meanwhile"]);
     });
 }

@@ -17,7 +17,7 @@ use std::{
 };
 
 fn api() -> Api {
-    Api::new((Ipv4Addr::LOCALHOST, 4646).into())
+    Api::new((Ipv4Addr::LOCALHOST, 4646).into(), None)
 }
 
 fn dev(world: &World, arguments: &[&str]) -> Running {

@@ -2,7 +2,7 @@
 
 use super::Consensus;
 use crate::{
-    ClusterId, Config, OpenError, ServerAddress, ServerId,
+    ClusterId, Config, OpenError, ServerAddress, ServerId, executor,
     log::awaited,
     machine::Restored,
     raft_types::{Metrics, WatchReceiver},
@@ -33,8 +33,9 @@ impl Consensus {
             self.lead(config.timings.recovery).await?;
             self.raise_version().await.map_err(|e| OpenError::Bootstrap(Box::new(e)))?;
             self.announce().await.map_err(|e| OpenError::Announce(Box::new(e)))?;
+            self.seal(config.timings.recovery).await?;
         }
-        self.keep(tokio::spawn(self.clone().look_after()));
+        self.keep(executor::spawn(self.clone().look_after()));
         Ok(())
     }
 
@@ -67,20 +68,38 @@ impl Consensus {
         self.enter(ClusterId::of(founders.iter())).await.map_err(OpenError::Stopped)
     }
 
+    /// After a recovery: puts what came before it into a snapshot, and forgets those entries, before any other server can be given them. They tell of
+    /// the old cluster's voters. A survivor that comes back under its id, and is told entry by entry, would for a moment take itself for one of
+    /// them; the founder, for the only one, which needs nobody to lead. A crash before the end is made up for by the next start.
+    async fn seal(&self, within: Duration) -> Result<(), OpenError> {
+        let store = &self.inner.store;
+        let Some(sealed) = store.sealed().filter(|sealed| store.bounds().purged < Some(*sealed)) else { return Ok(()) };
+        let raft = self.raft();
+        let stopped = |_| OpenError::Stopped(self.stop_reason());
+        let late = |_| OpenError::NotReady(within);
+        raft.trigger().snapshot().await.map_err(stopped)?;
+        let is_kept = |m: &Metrics| m.snapshot.as_ref().is_some_and(|id| id.index() >= sealed.index);
+        raft.wait(Some(within)).metrics(is_kept, "the snapshot").await.map_err(late)?;
+        raft.trigger().purge_log(sealed.index).await.map_err(stopped)?;
+        let is_gone = |m: &Metrics| m.purged.as_ref().is_some_and(|id| id.index() >= sealed.index);
+        raft.wait(Some(within)).metrics(is_gone, "what came before the recovery to be forgotten").await.map(drop).map_err(late)
+    }
+
     /// Waits until this server leads and has applied its whole log.
     async fn lead(&self, within: Duration) -> Result<(), OpenError> {
         let mut leadership = self.leadership();
         let led = async { leadership.wait_for(|l| l.is_leader).await.map(|_| ()) };
         let led = tokio::select! {
-            led = timeout(within, led) => led.map_err(|_| OpenError::NotReady(within))?,
+            biased;
             reason = self.stopped() => return Err(OpenError::Stopped(reason)),
+            led = timeout(within, led) => led.map_err(|_| OpenError::NotReady(within))?,
         };
         led.map_err(|_| OpenError::Stopped(self.stop_reason()))
     }
 }
 
 /// The newest whole snapshot, if it and the log belong together. Blocks.
-pub(super) fn restore(store: &LogStore, snapshots: &SnapshotStore) -> Result<Restored, OpenError> {
+pub(crate) fn restore(store: &LogStore, snapshots: &SnapshotStore) -> Result<Restored, OpenError> {
     let restored = Restored::load(snapshots)?;
     let purged = store.bounds().purged.map(|p| p.index);
     if purged > restored.last_index() {

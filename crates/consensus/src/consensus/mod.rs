@@ -6,12 +6,14 @@ mod read;
 pub(crate) mod search;
 mod upkeep;
 
+pub(crate) use begin::restore;
 pub use propose::Proposed;
 
 use crate::{
     ClusterId, Config, Events, Leadership, OpenError, ReadError, Rpc, ServerAddress, ServerId, Status, StopReason, Timings, TooOld,
     check::Check,
     config::{HAND_OVER, PROPOSALS_IN_FLIGHT},
+    executor::{self, Task},
     leadership,
     log::{Log, awaited},
     machine::Machine,
@@ -26,10 +28,7 @@ use floe_state::{State, command::DigestReport};
 use floe_store::{DataFolder, LogStore, SnapshotId, SnapshotStore};
 use propose::Seen;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::{
-    sync::{Semaphore, watch},
-    task::JoinHandle,
-};
+use tokio::sync::{Semaphore, watch};
 
 /// A server of the cluster. Clones share it.
 #[derive(Clone)]
@@ -54,7 +53,7 @@ struct Inner {
     receiving: Receiving,
     /// Changes of the membership, one at a time.
     changing: tokio::sync::Mutex<()>,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
+    tasks: Mutex<Vec<Task<()>>>,
     /// Held as long as the files are open.
     _data: DataFolder,
 }
@@ -72,7 +71,7 @@ impl Consensus {
             let snapshots = SnapshotStore::open(&data).inspect_err(|_| store.close())?;
             Ok((store, snapshots))
         };
-        let (store, snapshots) = tokio::task::spawn_blocking(open).await.map_err(|_| OpenError::Runtime)??;
+        let (store, snapshots) = executor::blocking(open).await.map_err(|_| OpenError::Runtime)??;
         Self::open_on(config, store, snapshots).await
     }
 
@@ -85,7 +84,7 @@ impl Consensus {
         let log = store.clone();
         let opened = Self::start(config, store, snapshots).await;
         if opened.is_err() {
-            tokio::task::spawn_blocking(move || log.close()).await.map_err(|_| OpenError::Runtime)?;
+            executor::blocking(move || log.close()).await.map_err(|_| OpenError::Runtime)?;
         }
         opened
     }
@@ -93,7 +92,7 @@ impl Consensus {
     async fn start(config: Config, store: LogStore, snapshots: SnapshotStore) -> Result<Self, OpenError> {
         let raft_config = Arc::new(config.raft()?);
         let (log, files) = (store.clone(), snapshots.clone());
-        let restored = tokio::task::spawn_blocking(move || begin::restore(&log, &files)).await.map_err(|_| OpenError::Runtime)??;
+        let restored = executor::blocking(move || begin::restore(&log, &files)).await.map_err(|_| OpenError::Runtime)??;
         TooOld::check(restored.state().cluster_version(), config.known_version)?;
         begin::take_id(&store, &config.id).await?;
         let stop = StopCell::new();
@@ -135,7 +134,7 @@ impl Consensus {
             _data: config.data.clone(),
         };
         let consensus = Self { inner: Arc::new(inner) };
-        consensus.keep(tokio::spawn(leadership::follow(consensus.clone(), tell)));
+        consensus.keep(executor::spawn(leadership::follow(consensus.clone(), tell)));
         match consensus.begin(&config).await {
             Ok(()) => Ok(consensus),
             Err(error) => {
@@ -228,7 +227,16 @@ impl Consensus {
         if let Some(reason) = self.inner.stop.get() {
             return Err(HandleError::Stopped(reason));
         }
+        if self.inner.peers.is_retired() {
+            return Err(HandleError::Retired(self.id().clone()));
+        }
         answer::answer(self, rpc, body).await
+    }
+
+    /// The cluster refuses this server for good, as a server of it said. It calls nobody any more and answers nobody, so that it makes no second
+    /// cluster with others that are refused; what runs beside it goes on.
+    pub fn retire(&self) {
+        self.inner.peers.retire();
     }
 
     /// Waits until this server stops, and says why. An agent ends when this returns [`StopReason::Failed`].
@@ -246,7 +254,7 @@ impl Consensus {
         // In a task of its own: openraft panics when its core failed and a call that waited for the reason was given up. The files must be closed
         // all the same.
         let raft = self.inner.raft.clone();
-        match tokio::spawn(async move { raft.shutdown().await }).await {
+        match executor::spawn(async move { raft.shutdown().await }).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!("the Raft core did not end well: {error}"),
             Err(error) => tracing::warn!("the Raft core did not end well: {error}"),
@@ -258,13 +266,13 @@ impl Consensus {
             }
         }
         let store = self.inner.store.clone();
-        if tokio::task::spawn_blocking(move || store.close()).await.is_err() {
+        if executor::blocking(move || store.close()).await.is_err() {
             tracing::warn!("the log was not closed, because the runtime is shutting down");
         }
     }
 
     /// Waits for the task when this server is shut down.
-    fn keep(&self, task: JoinHandle<()>) {
+    fn keep(&self, task: Task<()>) {
         self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(task);
     }
 

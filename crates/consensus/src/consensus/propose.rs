@@ -19,6 +19,7 @@ use crate::{
 };
 use floe_model::Timestamp;
 use floe_state::{Command, Entry, Outcome, Stamp};
+use floe_store::planted::{self, Bug};
 use serde::Serialize;
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -97,8 +98,8 @@ impl Consensus {
     /// [`Consensus::view`] shows what it did, here, whichever server leads.
     ///
     /// # Errors
-    /// See [`ProposeError`]; only with [`ProposeError::Timeout`] and [`ProposeError::OutcomeUnknown`] may it have been done all the same, and with
-    /// [`ProposeError::Behind`] it was.
+    /// See [`ProposeError`]; only with [`ProposeError::Timeout`], [`ProposeError::OutcomeUnknown`] and [`ProposeError::Interrupted`] may it have
+    /// been done all the same, and with [`ProposeError::Behind`] it was.
     pub async fn propose(&self, command: Command) -> Result<Proposed, ProposeError> {
         self.propose_within(command, self.timings().deadline).await
     }
@@ -186,13 +187,18 @@ impl Consensus {
         }
         let entry = Entry { stamp: self.inner.stamper.stamp(), command };
         let written = tokio::select! {
+            biased;
             written = timeout_at(end, self.raft().client_write(entry)) => written,
             () = self.stranded() => return Try::Failed(ProposeError::OutcomeUnknown { command: name }),
         };
         match written {
             Err(_) => Try::Failed(ProposeError::Timeout { command: name, after: deadline }),
             Ok(Ok(written)) => Try::Done(Proposed::new(written.log_id.index, written.data)),
-            Ok(Err(RaftError::Fatal(_))) => Try::Failed(ProposeError::Stopped { command: name, reason: self.stop_reason() }),
+            Ok(Err(RaftError::Fatal(_))) if planted::is_on(Bug::InterruptedIsRefused) => {
+                Try::Failed(ProposeError::Stopped { command: name, reason: self.stop_reason() })
+            }
+            // openraft does not say whether it had taken the command before it ended.
+            Ok(Err(RaftError::Fatal(_))) => Try::Failed(ProposeError::Interrupted { command: name, reason: self.stop_reason() }),
             Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_)))) => Try::NotTaken,
             Ok(Err(RaftError::APIError(ClientWriteError::LogEntryDiscarded(_)))) => {
                 Try::Failed(ProposeError::OutcomeUnknown { command: name })
@@ -211,6 +217,7 @@ impl Consensus {
         let left = search.left();
         let request = Propose { id: self.inner.stamper.draw(), within_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX), command };
         let answer = tokio::select! {
+            biased;
             answer = self.peers().call(leader, Rpc::Propose, &request, left) => answer,
             () = self.given_up() => return unknown(),
         };
@@ -218,12 +225,13 @@ impl Consensus {
             Ok(ProposeAnswer::Done { log_index, answered }) => match self.applied(log_index, search.end()).await {
                 Some(true) => Try::Done(Proposed::new(log_index, answered)),
                 Some(false) => Try::Failed(ProposeError::Behind { command: name, index: log_index, after: deadline }),
-                None => Try::Failed(ProposeError::Stopped { command: name, reason: self.stop_reason() }),
+                None => Try::Failed(ProposeError::Interrupted { command: name, reason: self.stop_reason() }),
             },
             Ok(ProposeAnswer::NotTaken) | Err(CallError::Refused(_) | CallError::Removed) => Try::NotTaken,
             Ok(ProposeAnswer::Overloaded) => {
                 Try::Failed(ProposeError::Overloaded { command: name, limit: PROPOSALS_IN_FLIGHT, after: deadline })
             }
+            Ok(ProposeAnswer::Unknown) | Err(CallError::Unknown(_)) if planted::is_on(Bug::ForwardRepeatedInDoubt) => Try::NotTaken,
             Ok(ProposeAnswer::Unknown) | Err(CallError::Unknown(_)) => unknown(),
         }
     }
@@ -232,6 +240,7 @@ impl Consensus {
     pub(super) async fn applied(&self, index: u64, end: Instant) -> Option<bool> {
         let mut views = self.watch();
         tokio::select! {
+            biased;
             seen = timeout_at(end, views.wait_for(|state| state.log_index() >= index)) => match seen {
                 Ok(Ok(_)) => Some(true),
                 Ok(Err(_)) => None,
@@ -246,7 +255,8 @@ impl Consensus {
         let deadline = Duration::from_millis(proposal.within_ms);
         let end = after(deadline);
         let Ok(Ok(_turn)) = timeout_at(end, self.inner.in_flight.acquire()).await else { return ProposeAnswer::Overloaded };
-        if !self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner).is_first(proposal.id) {
+        let is_first = self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner).is_first(proposal.id);
+        if !is_first && !planted::is_on(Bug::DuplicateProposalTaken) {
             return ProposeAnswer::Unknown;
         }
         match self.write_here(proposal.command, end, deadline).await {

@@ -10,6 +10,7 @@ use crate::{
     raft_types::{LinearizableReadError, RaftError, ReadPolicy, position},
 };
 use floe_state::State;
+use floe_store::planted::{self, Bug};
 use tokio::time::timeout_at;
 
 const ACTION: &str = "linearizable read";
@@ -29,6 +30,7 @@ impl Consensus {
             }
             let index = match self.leader() {
                 Leader::Own => self.index_here(&search).await?,
+                Leader::Other(_) if planted::is_on(Bug::FollowerServesReads) => Some(self.view().index()),
                 Leader::Other(leader) => self.index_there(&leader, &search).await,
                 Leader::Unknown => None,
             };
@@ -50,6 +52,9 @@ impl Consensus {
 
     /// The entry that a read must have seen, as a leader that asked a quorum knows; nothing when this server does not lead.
     async fn index_here(&self, search: &Search) -> Result<Option<u64>, ReadError> {
+        if planted::is_on(Bug::MissingReadIndex) {
+            return Ok(Some(self.view().index()));
+        }
         let confirmed = timeout_at(search.end(), self.raft().get_read_linearizer(ReadPolicy::ReadIndex)).await;
         match confirmed {
             Ok(Ok(read)) => Ok(Some(position(read.read_log_id().log_id()).index)),
@@ -63,6 +68,7 @@ impl Consensus {
     async fn index_there(&self, leader: &Server, search: &Search) -> Option<u64> {
         let within = search.left().min(self.timings().leader_wait);
         let answer = tokio::select! {
+            biased;
             answer = self.peers().call::<_, ReadAnswer>(leader, Rpc::ReadIndex, &(), within) => answer,
             () = self.given_up() => return None,
         };

@@ -104,6 +104,7 @@ impl Consensus {
     /// Returns once an answer of another server need not be waited for any more.
     pub(crate) async fn given_up(&self) {
         tokio::select! {
+            biased;
             () = self.stranded() => {}
             _ = self.stopped() => {}
         }

@@ -15,6 +15,7 @@ impl Consensus {
     pub(super) async fn look_after(self) {
         let stop = self.stop().clone();
         tokio::select! {
+            biased;
             _ = stop.wait() => {}
             () = self.see_to_it() => {}
         }
@@ -27,6 +28,7 @@ impl Consensus {
         loop {
             let is_done = self.settle().await;
             let changed = tokio::select! {
+                biased;
                 changed = metrics.changed() => changed.is_ok(),
                 changed = leadership.changed() => changed.is_ok(),
                 changed = due.changed() => changed.is_ok(),

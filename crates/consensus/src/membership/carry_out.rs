@@ -155,6 +155,7 @@ impl Consensus {
     async fn again<F: Future<Output = Written>>(&self, end: Instant, write: impl Fn() -> F) -> Result<(), Obstacle> {
         loop {
             let written = tokio::select! {
+                biased;
                 written = timeout_at(end, write()) => written,
                 () = self.stranded() => return Err(Obstacle::Unknown),
             };

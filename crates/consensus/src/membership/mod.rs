@@ -111,6 +111,7 @@ impl Consensus {
         let left = search.left();
         let request = ChangeRequest { within_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX), change: change.clone() };
         let answer = tokio::select! {
+            biased;
             answer = self.peers().call(leader, Rpc::Change, &request, left) => answer,
             () = self.given_up() => Err(CallError::Unknown("no leader is heard".to_owned())),
         };

@@ -6,7 +6,11 @@ use super::{
 };
 use crate::{
     Consensus, ServerId, codec,
-    raft_types::{AppendRequest, AppendResponse, LogId, TransferRequest, VoteRequest, WatchReceiver, position},
+    raft_types::{AppendRequest, AppendResponse, LogId, TransferRequest, VoteRequest, WatchReceiver, log_id, position},
+};
+use floe_store::{
+    Position,
+    planted::{self, Bug},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -23,7 +27,10 @@ pub(crate) async fn answer(server: &Consensus, rpc: Rpc, body: &[u8]) -> Result<
             encoded(rpc, Answer::Done(answer))
         }
         Rpc::Vote | Rpc::PreVote => {
-            let call: Received<VoteRequest> = admit(server, rpc, body).await?;
+            let mut call: Received<VoteRequest> = admit(server, rpc, body).await?;
+            if planted::is_on(Bug::ShortLogGetsVotes) {
+                call.request.last_log_id = Some(log_id(Position { term: u64::MAX, index: u64::MAX }));
+            }
             if is_gone(server, &call.from, call.request.last_log_id.as_ref()) {
                 return encoded(rpc, Answer::<()>::Removed);
             }
@@ -85,7 +92,7 @@ async fn admit<Q: DeserializeOwned>(server: &Consensus, rpc: Rpc, body: &[u8]) -
             let theirs = theirs.as_ref().map_or_else(|| "(none)".to_owned(), ToString::to_string);
             Err(HandleError::ForeignCluster { from: call.from, theirs, own: own.clone() })
         }
-        (None, _) if call.to_voter => {
+        (None, _) if call.to_voter && !planted::is_on(Bug::LostLogVotes) => {
             let lost = HandleError::LostLog { own: server.id().clone() };
             tracing::error!("{lost}");
             Err(lost)

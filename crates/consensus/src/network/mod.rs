@@ -164,6 +164,9 @@ pub enum HandleError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A cluster that this server was in refuses it for good.
+    #[error("answer call: server {0} was removed from its cluster for good, and takes part in none")]
+    Retired(ServerId),
     /// This server stopped.
     #[error("answer call: {0}")]
     Stopped(StopReason),

@@ -56,6 +56,8 @@ pub(crate) struct Peers {
     heard: Mutex<Option<Instant>>,
     is_removed: AtomicBool,
     is_mute: AtomicBool,
+    /// A cluster that this server was in goes on without it: it takes part in none.
+    is_retired: AtomicBool,
     /// One snapshot is sent at a time.
     pub(super) sending: Semaphore,
 }
@@ -70,6 +72,7 @@ impl Peers {
             heard: Mutex::default(),
             is_removed: AtomicBool::new(false),
             is_mute: AtomicBool::new(false),
+            is_retired: AtomicBool::new(false),
             sending: Semaphore::new(1),
         }
     }
@@ -150,6 +153,16 @@ impl Peers {
         self.is_removed.load(Ordering::Relaxed)
     }
 
+    /// The cluster refuses this server for good: it calls nobody and answers nobody from now on.
+    pub(crate) fn retire(&self) {
+        self.set_removed();
+        self.is_retired.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.is_retired.load(Ordering::Relaxed)
+    }
+
     /// Whether this server, as a leader, says nothing to the others.
     pub(crate) fn mute(&self, is_mute: bool) {
         self.is_mute.store(is_mute, Ordering::Relaxed);
@@ -168,6 +181,9 @@ impl Peers {
         request: &Q,
         deadline: Duration,
     ) -> Result<A, CallError> {
+        if self.is_retired() {
+            return Err(CallError::Removed);
+        }
         let to_voter = self.book().get(&target.id).is_some_and(|peer| peer.is_voter);
         let call = wire::Call { cluster: self.cluster(), from: &self.own, to_voter, request };
         let body = codec::encode("call", &call).map_err(|e| CallError::Refused(e.to_string()))?;

@@ -7,6 +7,7 @@ use super::wire::{Piece, PieceAnswer};
 use crate::{
     codec,
     config::SNAPSHOT_BYTES,
+    executor,
     raft_types::{Raft, Snapshot, SnapshotMeta, SnapshotResponse, WatchReceiver},
     stop::with_causes,
 };
@@ -66,11 +67,11 @@ impl Receiving {
 
     async fn install(&self, raft: &Raft, vote: crate::raft_types::Vote, bytes: Vec<u8>) -> Result<SnapshotResponse, String> {
         let snapshots = self.snapshots.clone();
-        let staged = tokio::task::spawn_blocking(move || stage(&snapshots, &bytes)).await.map_err(|e| e.to_string())?;
+        let staged = executor::blocking(move || stage(&snapshots, &bytes)).await.map_err(|e| e.to_string())?;
         let (meta, file) = staged?;
         let installed = raft.install_full_snapshot(vote, Snapshot { meta, snapshot: file.clone() }).await;
         let snapshots = self.snapshots.clone();
-        let discarded = tokio::task::spawn_blocking(move || snapshots.discard(&file)).await.map_err(|e| e.to_string())?;
+        let discarded = executor::blocking(move || snapshots.discard(&file)).await.map_err(|e| e.to_string())?;
         if let Err(error) = discarded {
             tracing::warn!("a snapshot that was not needed stays until the next start: {error}");
         }

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     config::SNAPSHOT_CHUNK_BYTES,
+    executor,
     raft_types::{SnapshotResponse, StreamingError, Unreachable, Vote},
 };
 use bytes::Bytes;
@@ -23,9 +24,10 @@ const INSTALL_DEADLINE: Duration = Duration::from_secs(60);
 
 pub(super) async fn send(link: &Link, vote: Vote, file: SnapshotFile) -> Result<SnapshotResponse, StreamingError> {
     let _turn = link.peers.sending.acquire().await.map_err(|e| Unreachable::new(&e))?;
-    let read = tokio::task::spawn_blocking(move || file.bytes()).await.map_err(|e| Unreachable::new(&e))?;
+    let read = executor::blocking(move || file.bytes()).await.map_err(|e| Unreachable::new(&e))?;
     let file = Bytes::from(read.map_err(|e| Unreachable::new(&e))?);
-    let transfer = (draw(), draw());
+    // Tells one transfer from another.
+    let transfer = (executor::random(), executor::random());
     let total = file.len() as u64;
     let mut offset = 0;
     while offset < file.len() {
@@ -44,9 +46,4 @@ pub(super) async fn send(link: &Link, vote: Vote, file: SnapshotFile) -> Result<
 fn refused(link: &Link, reason: &str) -> StreamingError {
     tracing::warn!(server = %link.target, "a snapshot was not taken: {reason}");
     Unreachable::from_string(format!("send a snapshot to {}: {reason}", link.target)).into()
-}
-
-/// Tells one transfer from another. It is no part of the state, so no simulation needs to repeat it.
-fn draw() -> u64 {
-    getrandom::u64().expect("invariant: the kernel of every system that floe runs on has random numbers")
 }

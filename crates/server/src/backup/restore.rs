@@ -104,6 +104,7 @@ fn is_worth_another_try(error: &ProposeError) -> bool {
         | ProposeError::Overloaded { .. }
         | ProposeError::Timeout { .. }
         | ProposeError::OutcomeUnknown { .. }
+        | ProposeError::Interrupted { .. }
         | ProposeError::Behind { .. } => true,
         ProposeError::NotYet { .. }
         | ProposeError::NotLeading { .. }

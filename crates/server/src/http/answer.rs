@@ -144,10 +144,14 @@ fn refused(refusal: &Refusal) -> Failure {
         Refusal::Restore(_) => Failure::bad(refusal),
         // Clients match the words; the code is what they have always got.
         Refusal::IndexConflict { .. } => Failure::text(StatusCode::INTERNAL_SERVER_ERROR, refusal.to_string()),
-        Refusal::VersionGoesBack { .. } | Refusal::NodeNotDown(_) | Refusal::TooManyJoinTokens | Refusal::TooManyRefusedAgents => {
-            Failure::bad(refusal)
+        Refusal::VersionGoesBack { .. }
+        | Refusal::NodeNotDown(_)
+        | Refusal::TooManyJoinTokens
+        | Refusal::TooManyRefusedAgents
+        | Refusal::TooManyFounders(_) => Failure::bad(refusal),
+        Refusal::AgentRefused(_) | Refusal::NotFounder(_) | Refusal::FoundingOver => {
+            Failure::text(StatusCode::FORBIDDEN, refusal.to_string())
         }
-        Refusal::AgentRefused(_) => Failure::text(StatusCode::FORBIDDEN, refusal.to_string()),
         Refusal::JoinTokenUnknown | Refusal::JoinTokenExpired | Refusal::JoinTokenUsed(_) | Refusal::JoinTokenRole { .. } => {
             Failure::text(StatusCode::FORBIDDEN, refusal.to_string())
         }

@@ -19,6 +19,7 @@ mod page;
 mod proxy;
 mod services;
 mod snapshot;
+mod waiting;
 
 use crate::server::Server;
 use answer::{Failure, Reply};
@@ -39,6 +40,8 @@ use tower_http::compression::{
     CompressionLayer,
     predicate::{DefaultPredicate, NotForContentType, Predicate},
 };
+
+pub use waiting::waiting_router;
 
 /// The parts of an agent that answer requests.
 #[derive(Clone)]
@@ -213,6 +216,7 @@ async fn run(ctx: &Ctx, route: Route) -> Result<Reply, Failure> {
         Route::Metrics => metrics::read(ctx).await,
         Route::RaftConfiguration => operator::configuration(ctx),
         Route::RaftRemovePeer => operator::remove(ctx).await,
+        Route::RaftAddPeer => operator::add(ctx).await,
         Route::RaftTransfer => operator::transfer(ctx).await,
         Route::AutopilotHealth => operator::health(ctx).await,
         Route::JoinToken => operator::join_token(ctx).await,

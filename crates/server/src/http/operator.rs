@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use floe_api::types::{
     JoinTokenRequest, JoinTokenResponse, LeadershipTransferResponse, OperatorHealthReply, RaftConfiguration, RaftServer, ServerHealth,
 };
-use floe_consensus::{ChangeError, Member, ServerId, Status};
+use floe_consensus::{ChangeError, Member, ServerAddress, ServerId, Status};
 use floe_control::autopilot;
 use floe_model::{Nanos, Timestamp};
 use floe_state::{Command, tokens::JoinRole};
@@ -63,6 +63,41 @@ pub(super) async fn remove(ctx: &Ctx) -> Result<Reply, Failure> {
     // First of all: between the two it must not ask to be a member again.
     ctx.server()?.propose(Command::RefuseAgent { id: member.id.to_string() }).await?;
     ctx.server()?.consensus().remove(member.id).await.map_err(failure)?;
+    Reply::plain(&serde_json::Value::Null)
+}
+
+/// Takes in again a server that was removed for good.
+pub(super) async fn add(ctx: &Ctx) -> Result<Reply, Failure> {
+    let given = |name: &str| ctx.query.get(name).filter(|v| !v.is_empty()).map(str::to_owned);
+    let (Some(id), Some(rpc)) = (given("id"), given("address")) else {
+        return Err(Failure::bad("give id and address (host:port) of the server to take in again"));
+    };
+    if !rpc.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)) {
+        return Err(Failure::bad(format!("{rpc:?} is no RPC address: give host:port, as list-peers shows those of the others")));
+    }
+    let server = ctx.server()?;
+    let unread = |e: floe_consensus::ReadError| Failure::text(StatusCode::INTERNAL_SERVER_ERROR, e.to_string());
+    let state = server.consensus().linearizable().await.map_err(unread)?;
+    let member = server.consensus().members().into_iter().find(|m| m.id.as_str() == id);
+    match (&member, state.is_server_refused(&id)) {
+        (_, true) => {}
+        (Some(member), false) => {
+            return Err(Failure::bad(format!("{id} is a member already: {} at {}", member.address.name, member.address.rpc)));
+        }
+        (None, false) => {
+            return Err(Failure::bad(format!(
+                "no server {id:?} was removed from this cluster, so it cannot be taken in again; a new server joins with a token (floe server token \
+                 -server, given to it as join_token_file)"
+            )));
+        }
+    }
+    // In this order: a member is not refused, and who is refused may be tried again.
+    if member.is_none() {
+        // What it is called, and which version it knows, it says itself when it comes.
+        let address = ServerAddress { name: id.clone(), rpc, version: 0 };
+        server.consensus().add_learner(ServerId::from(id.clone()), address).await.map_err(failure)?;
+    }
+    server.propose(Command::AcceptServer { id }).await?;
     Reply::plain(&serde_json::Value::Null)
 }
 

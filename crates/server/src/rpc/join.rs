@@ -11,7 +11,7 @@ use axum::{
 };
 use floe_api::rpc::{Join, Joined, Renew, Renewed};
 use floe_model::{Nanos, Timestamp};
-use floe_pki::{AgentId, Authority, Credentials, JoinToken, Role, TokenHash};
+use floe_pki::{AgentId, Authority, BootstrapSecret, Credentials, JoinToken, Role, TokenHash};
 use floe_rpc::Caller;
 use floe_state::{Command, tokens::JoinRole};
 use std::sync::Arc;
@@ -22,14 +22,15 @@ pub const CERTIFICATE_LIFETIME: Nanos = Nanos::from_mins(30 * 24 * 60);
 /// Lets machines into the cluster: this server has the authority's key.
 #[derive(Clone)]
 pub struct Doorkeeper {
-    authority: Arc<Authority>,
-    credentials: Credentials,
+    pub(super) authority: Arc<Authority>,
+    pub(super) credentials: Credentials,
+    pub(super) secret: Option<BootstrapSecret>,
 }
 
 impl Doorkeeper {
-    /// A doorkeeper with the cluster's authority.
-    pub fn new(authority: Arc<Authority>, credentials: Credentials) -> Self {
-        Self { authority, credentials }
+    /// A doorkeeper with the cluster's authority. `secret` is that of the servers that begin the cluster together, for as long as it is configured.
+    pub fn new(authority: Arc<Authority>, credentials: Credentials, secret: Option<BootstrapSecret>) -> Self {
+        Self { authority, credentials, secret }
     }
 
     /// A new token, and what the cluster is to know it by.
@@ -51,13 +52,13 @@ impl Doorkeeper {
     }
 }
 
-fn hex(hash: TokenHash) -> String {
+pub(super) fn hex(hash: TokenHash) -> String {
     hash.0.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 const IN_THE_CLEAR: &str = "this cluster speaks in the clear (tls is off): nobody needs a certificate";
 
-fn door(members: &Members) -> Result<&Doorkeeper, Failure> {
+pub(super) fn door(members: &Members) -> Result<&Doorkeeper, Failure> {
     members.server.door().ok_or_else(|| (StatusCode::NOT_IMPLEMENTED, IN_THE_CLEAR.to_owned()))
 }
 

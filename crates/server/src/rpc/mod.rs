@@ -1,8 +1,9 @@
 //! The RPC port: what nodes and other servers ask. The API is served here too, so that an agent without a server part can pass requests on.
 //!
-//! Who calls is known from its certificate ([`Caller`]). A stranger can only ask to join; what is for servers is refused to clients; a node
-//! speaks for itself only.
+//! Who calls is known from its certificate ([`Caller`]). A stranger can only ask to join, by a token or by the secret of the first servers;
+//! what is for servers is refused to clients; a node speaks for itself only.
 
+mod bootstrap;
 mod join;
 mod nodes;
 mod raft;
@@ -21,6 +22,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
+pub use bootstrap::{open_answer, seal_question, waiting_router};
 use floe_api::rpc;
 use floe_consensus::config::CALL_BYTES;
 use floe_rpc::Caller;
@@ -59,6 +61,7 @@ pub fn router(server: Server, peers: Peers, agent: Agent) -> Router {
         .layer(from_fn(members_only));
     Router::new()
         .route(rpc::JOIN, post(join::join))
+        .route(rpc::BOOTSTRAP, post(bootstrap::member))
         .fallback_service(of_members.with_state(members.clone()))
         .layer(DefaultBodyLimit::max(floe_api::MAX_RPC_FRAME_BYTES))
         .with_state(members)
@@ -87,7 +90,9 @@ async fn no_removed_ones(State(members): State<Members>, Extension(caller): Exte
     let is_member = || members.server.consensus().members().iter().any(|m| m.id.as_str() == id);
     let is_consensus = request.uri().path().starts_with(rpc::RAFT);
     if !is_consensus && members.server.view().is_agent_refused(&id) && !is_member() {
-        return (StatusCode::FORBIDDEN, Refusal::AgentRefused(id).to_string()).into_response();
+        // A server that says where it is hears that it is over: see [`Consensus::retire`](floe_consensus::Consensus::retire).
+        let status = if request.uri().path() == rpc::SERVER { StatusCode::GONE } else { StatusCode::FORBIDDEN };
+        return (status, Refusal::AgentRefused(id).to_string()).into_response();
     }
     next.run(request).await
 }

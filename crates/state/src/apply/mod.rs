@@ -90,9 +90,12 @@ impl Writer<'_> {
             Command::Collect { evals, allocs, jobs, deployments } => self.collect(evals, allocs, jobs, deployments),
             Command::CreateJoinToken { hash, role, expires } => self.create_join_token(hash, *role, *expires),
             Command::RefuseAgent { id } => self.refuse_agent(id),
+            Command::AcceptServer { id } => self.accept_server(id),
             Command::UseJoinToken { hash, role, id } => self.use_join_token(hash, *role, id),
             // The servers compare what is reported; the state has no part in it.
             Command::ReportDigest(_) => Ok(Outcome::Done),
+            Command::BeginFounding { founders } => self.begin_founding(founders),
+            Command::AdmitFounder { hash, id } => self.admit_founder(hash, id),
             Command::StageRestore(piece) => self.stage_restore(piece),
             Command::Restore(wish) => self.restore(wish),
             Command::UpdateDeployment { id, status, description } => self.update_deployment(id, *status, description),

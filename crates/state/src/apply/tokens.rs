@@ -1,25 +1,45 @@
-//! Join tokens: made, used once, forgotten when they expire; and who is not let in any more.
+//! Join tokens: made, used once, forgotten when they expire; the servers that began the cluster; and who is not let in any more.
 
 use super::writer::Writer;
 use crate::{
     command::{Outcome, Refusal},
-    tokens::{JoinRole, JoinToken, MAX_JOIN_TOKENS, MAX_REFUSED_AGENTS},
+    tokens::{FOUNDING_TIME, Founding, JoinRole, JoinToken, MAX_FOUNDERS, MAX_JOIN_TOKENS, MAX_REFUSED_AGENTS},
 };
 use floe_model::Timestamp;
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 impl Writer<'_> {
     pub(super) fn create_join_token(&mut self, hash: &str, role: JoinRole, expires: Timestamp) -> Result<Outcome, Refusal> {
+        self.keep_token(JoinToken { hash: hash.to_owned(), role, expires, used_by: String::new() })
+    }
+
+    fn keep_token(&mut self, token: JoinToken) -> Result<Outcome, Refusal> {
         let over = self.state.join_tokens.values().filter(|t| t.expires <= self.now).map(|t| t.hash.clone());
         for hash in over.collect::<Vec<_>>() {
             self.state.join_tokens.remove(&hash);
         }
-        if self.state.join_tokens.len() >= MAX_JOIN_TOKENS {
+        if self.state.join_tokens.len() >= MAX_JOIN_TOKENS && !self.state.join_tokens.contains_key(&token.hash) {
             return Err(Refusal::TooManyJoinTokens);
         }
-        let token = JoinToken { hash: hash.to_owned(), role, expires, used_by: String::new() };
-        self.state.join_tokens.insert(hash.to_owned(), Arc::new(token));
+        self.state.join_tokens.insert(token.hash.clone(), Arc::new(token));
         Ok(Outcome::Done)
+    }
+
+    pub(super) fn begin_founding(&mut self, founders: &BTreeSet<String>) -> Result<Outcome, Refusal> {
+        if founders.len() > MAX_FOUNDERS {
+            return Err(Refusal::TooManyFounders(founders.len()));
+        }
+        // Once a cluster: who asks again had lost the answer.
+        if self.state.founding.is_none() {
+            self.state.founding = Some(Arc::new(Founding { founders: founders.clone(), until: self.now.plus(FOUNDING_TIME) }));
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// The token counts as used by the one whose it is, so it lets nobody else in.
+    pub(super) fn admit_founder(&mut self, hash: &str, id: &str) -> Result<Outcome, Refusal> {
+        let expires = self.state.founder_until(id, self.now)?;
+        self.keep_token(JoinToken { hash: hash.to_owned(), role: JoinRole::Server, expires, used_by: id.to_owned() })
     }
 
     pub(super) fn refuse_agent(&mut self, id: &str) -> Result<Outcome, Refusal> {
@@ -27,6 +47,11 @@ impl Writer<'_> {
             return Err(Refusal::TooManyRefusedAgents);
         }
         self.state.refused_agents.insert(id.to_owned(), ());
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn accept_server(&mut self, id: &str) -> Result<Outcome, Refusal> {
+        self.state.refused_agents.remove(id);
         Ok(Outcome::Done)
     }
 

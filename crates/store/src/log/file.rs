@@ -1,7 +1,13 @@
 //! The log's redb file: one transaction for a batch of writes, and reads. Everything here blocks on the disk.
 
-use super::{LogError, LogRecord, Position};
-use crate::{Cause, PAGE_CACHE_BYTES, folder::sync_directory, frame, panics::caught};
+use super::{LogError, LogRecord, Position, Succession};
+use crate::{
+    Cause, PAGE_CACHE_BYTES,
+    folder::sync_directory,
+    frame,
+    panics::caught,
+    planted::{self, Bug},
+};
 use redb::{Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, Table, TableDefinition, TableError};
 use std::{
     ops::Range,
@@ -22,6 +28,7 @@ const KEY_COMMITTED: &str = "committed";
 const KEY_PURGED: &str = "purged";
 const KEY_SERVER_ID: &str = "server-id";
 const KEY_CLUSTER_ID: &str = "cluster-id";
+const KEY_SEALED: &str = "sealed";
 
 /// One write.
 #[derive(Clone, Debug)]
@@ -30,6 +37,8 @@ pub(crate) enum Write {
     Vote(Vec<u8>),
     ServerId(String),
     ClusterId(String),
+    /// The log goes on in another cluster, with these entries: all of it, or nothing.
+    GoOn(Succession),
     /// Forgets the entries from this index on.
     Truncate {
         from: u64,
@@ -47,6 +56,7 @@ pub(crate) struct Contents {
     pub(crate) vote: Option<Vec<u8>>,
     pub(crate) server_id: Option<String>,
     pub(crate) cluster_id: Option<String>,
+    pub(crate) sealed: Option<Position>,
 }
 
 #[derive(Debug)]
@@ -138,6 +148,7 @@ impl LogFile {
             vote: self.meta(KEY_VOTE)?,
             server_id: text(KEY_SERVER_ID)?,
             cluster_id: text(KEY_CLUSTER_ID)?,
+            sealed: position(KEY_SEALED)?,
         })
     }
 
@@ -230,14 +241,28 @@ fn builder() -> Builder {
 fn apply(write: &Write, log: &mut Table<'_, u64, &'static [u8]>, meta: &mut Table<'_, &'static str, &'static [u8]>) -> Result<(), Failure> {
     match write {
         Write::Append(records) => {
-            for record in records {
+            let count = if planted::is_on(Bug::AppendLosesEntry) { records.len().saturating_sub(1) } else { records.len() };
+            for record in records.iter().take(count) {
                 let mut place = log.insert_reserve(record.index(), record.bytes()).map_err(boxed)?;
                 record.write(place.as_mut());
             }
         }
+        Write::GoOn(succession) => {
+            for record in &succession.records {
+                let mut place = log.insert_reserve(record.index(), record.bytes()).map_err(boxed)?;
+                record.write(place.as_mut());
+            }
+            put(meta, KEY_VOTE, &succession.vote)?;
+            put(meta, KEY_CLUSTER_ID, succession.cluster_id.as_bytes())?;
+            if let Some(last) = succession.records.last() {
+                put(meta, KEY_SEALED, &last.position.encode())?;
+            }
+        }
+        Write::Vote(_) if planted::is_on(Bug::VoteNotSynced) => {}
         Write::Vote(vote) => put(meta, KEY_VOTE, vote)?,
         Write::ServerId(id) => put(meta, KEY_SERVER_ID, id.as_bytes())?,
         Write::ClusterId(id) => put(meta, KEY_CLUSTER_ID, id.as_bytes())?,
+        Write::Truncate { .. } if planted::is_on(Bug::TruncationNotWritten) => {}
         Write::Truncate { from } => log.retain_in(*from.., |_, _| false).map_err(boxed)?,
         Write::Purge(upto) => {
             log.retain_in(..=upto.index, |_, _| false).map_err(boxed)?;

@@ -16,9 +16,12 @@ mod writer;
 pub use error::LogError;
 pub use record::{LogRecord, Position};
 pub use tail::TAIL_BYTES;
-pub use writer::{BATCH_BYTES, BATCH_WRITES, Done};
+pub use writer::{BATCH_BYTES, BATCH_WRITES, Done, LogWriter, Waiting, Written};
 
-use crate::DataFolder;
+use crate::{
+    DataFolder,
+    planted::{self, Bug},
+};
 use file::{Contents, LogFile, Write};
 use redb::StorageBackend;
 use std::{
@@ -57,6 +60,17 @@ pub struct Bounds {
     pub purged: Option<Position>,
     /// The last entry, or the last purged one when there is none.
     pub last: Option<Position>,
+}
+
+/// How a log goes on in another cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Succession {
+    /// Entries that follow the last one.
+    pub records: Vec<LogRecord>,
+    /// The vote from then on.
+    pub vote: Vec<u8>,
+    /// The cluster from then on.
+    pub cluster_id: String,
 }
 
 /// What the log did since it was opened.
@@ -103,11 +117,29 @@ impl LogStore {
         Self::start(LogFile::open_on(disk, &path)?, path, tail_bytes)
     }
 
-    fn start((file, contents): (LogFile, Contents), path: PathBuf, tail_bytes: usize) -> Result<Self, LogError> {
+    /// As [`LogStore::open_on`], without a thread: nothing is written but what the caller has the writer do. For simulations. To end such a log
+    /// is to drop the writer; [`LogStore::close`] does nothing.
+    ///
+    /// # Errors
+    /// As [`LogStore::open`].
+    pub fn open_driven(disk: impl StorageBackend, tail_bytes: usize) -> Result<(Self, LogWriter), LogError> {
+        let path = PathBuf::from(FILE);
+        Ok(Self::make(LogFile::open_on(disk, &path)?, path, tail_bytes))
+    }
+
+    fn start(opened: (LogFile, Contents), path: PathBuf, tail_bytes: usize) -> Result<Self, LogError> {
+        let (log, writer) = Self::make(opened, path.clone(), tail_bytes);
+        let thread = std::thread::Builder::new().name("raft-log-writer".to_owned()).spawn(move || writer.run());
+        let thread = thread.map_err(|e| LogError::Open { path, cause: Arc::new(e) })?;
+        *log.shared.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        Ok(log)
+    }
+
+    fn make((file, contents): (LogFile, Contents), path: PathBuf, tail_bytes: usize) -> (Self, LogWriter) {
         let (queue, receiver) = mpsc::channel(QUEUE_WRITES);
         let file = Arc::new(file);
         let shared = Arc::new(Shared {
-            path: path.clone(),
+            path,
             tail: Mutex::new(Tail::new(contents, tail_bytes)),
             queue,
             room: Arc::new(Semaphore::new(QUEUE_BYTES)),
@@ -118,11 +150,8 @@ impl LogStore {
             entries: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         });
-        let weak = Arc::downgrade(&shared);
-        let thread = std::thread::Builder::new().name("raft-log-writer".to_owned()).spawn(move || writer::run(&file, &weak, receiver));
-        let thread = thread.map_err(|e| LogError::Open { path, cause: Arc::new(e) })?;
-        *shared.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
-        Ok(Self { shared })
+        let writer = LogWriter::new(file, Arc::downgrade(&shared), receiver);
+        (Self { shared }, writer)
     }
 
     /// Takes entries that follow the last one. They can be read when this returns; `done` runs when they are durable. Waits while the
@@ -172,6 +201,23 @@ impl LogStore {
         self.submit(id.len(), done, |tail| {
             tail.contents.cluster_id = Some(id.clone());
             Ok(Write::ClusterId(id))
+        })
+        .await
+    }
+
+    /// Goes on in another cluster, in one transaction: after a crash the file has all of it or nothing.
+    ///
+    /// # Errors
+    /// When the entries do not follow, or the log has failed or is closed.
+    pub async fn go_on(&self, succession: Succession, done: Done) -> Result<(), LogError> {
+        let bytes = succession.records.iter().map(LogRecord::bytes).sum();
+        self.submit(bytes, done, |tail| {
+            self.check_follows(tail, &succession.records)?;
+            tail.append(&succession.records);
+            tail.contents.vote = Some(succession.vote.clone());
+            tail.contents.cluster_id = Some(succession.cluster_id.clone());
+            tail.contents.sealed = succession.records.last().map(|r| r.position).or(tail.contents.sealed);
+            Ok(Write::GoOn(succession))
         })
         .await
     }
@@ -269,6 +315,11 @@ impl LogStore {
         self.shared.tail().contents.cluster_id.clone()
     }
 
+    /// The last of the entries with which the log went on in another cluster. Nobody else may be given the ones up to it.
+    pub fn sealed(&self) -> Option<Position> {
+        self.shared.tail().contents.sealed
+    }
+
     /// Why nothing is written any more.
     pub fn failure(&self) -> Option<LogError> {
         self.shared.failed.get().cloned()
@@ -308,6 +359,7 @@ impl LogStore {
         // Memory and queue change under one lock, so that their order is the same.
         let mut tail = self.shared.tail();
         let write = change(&mut tail)?;
+        let done = if is_told_early(&write) { tell_early(done) } else { done };
         slot.send(Job { write: Some(write), bytes, truncations: tail.truncations, done, _room: Some(room) });
         Ok(())
     }
@@ -335,6 +387,15 @@ impl LogStore {
         let what = format!("of entries {}..{} only {} are there", wanted.start, wanted.end, records.len());
         Err(LogError::Damaged { path: self.shared.path.clone(), what })
     }
+}
+
+fn is_told_early(write: &Write) -> bool {
+    matches!(write, Write::Append(_)) && planted::is_on(Bug::AckBeforeFsync)
+}
+
+fn tell_early(done: Done) -> Done {
+    done(Ok(()));
+    Box::new(|_| {})
 }
 
 impl Shared {

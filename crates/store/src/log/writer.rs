@@ -1,11 +1,12 @@
-//! The thread that writes: it drains the queue into one transaction, syncs once, then tells everybody.
+//! What writes: it drains the queue into one transaction, syncs once, then tells everybody.
 
 use super::{
     Position, Shared,
     error::LogError,
     file::{LogFile, Write},
 };
-use std::sync::Weak;
+use crate::planted::{self, Bug};
+use std::sync::{Arc, Weak};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 /// The most writes in one transaction.
@@ -27,24 +28,109 @@ pub(crate) struct Job {
     pub(crate) _room: Option<OwnedSemaphorePermit>,
 }
 
-/// Writes until every handle of the log is gone, or a job without a write asks it to end.
-pub(crate) fn run(file: &LogFile, shared: &Weak<Shared>, mut queue: mpsc::Receiver<Job>) {
-    let mut writer = Writer { file, shared, failed: None };
-    while let Some(first) = queue.blocking_recv() {
-        let batch = gather(first, &mut queue);
-        let ends = batch.iter().any(|job| job.write.is_none());
-        let result = writer.commit(&batch);
-        for job in batch {
-            (job.done)(result.clone());
+/// Writes what a log is given. A thread runs it, unless the log was opened by [`super::LogStore::open_driven`]: then whoever opened it does,
+/// step by step, and may stop between any two as a crash would.
+pub struct LogWriter {
+    file: Arc<LogFile>,
+    /// The readers' side; gone when every handle is, and then what was handed over before is written all the same.
+    shared: Weak<Shared>,
+    queue: mpsc::Receiver<Job>,
+    failed: Option<LogError>,
+}
+
+/// The first write of the next batch. It is not written yet.
+pub struct Waiting(Job);
+
+/// A batch that is written and synced, or has failed, and that nobody was told of yet.
+pub struct Written {
+    batch: Vec<Job>,
+    result: Result<(), LogError>,
+}
+
+impl Written {
+    /// Runs the callbacks. False when the log is to be closed.
+    pub fn tell(self) -> bool {
+        let ends = self.batch.iter().any(|job| job.write.is_none());
+        for job in self.batch {
+            (job.done)(self.result.clone());
         }
-        if ends {
-            break;
+        !ends
+    }
+}
+
+impl LogWriter {
+    pub(super) fn new(file: Arc<LogFile>, shared: Weak<Shared>, queue: mpsc::Receiver<Job>) -> Self {
+        Self { file, shared, queue, failed: None }
+    }
+
+    /// Writes until every handle of the log is gone, or a job without a write asks it to end. Blocks.
+    pub(crate) fn run(mut self) {
+        while let Some(first) = self.queue.blocking_recv() {
+            if !self.write(Waiting(first)).tell() {
+                break;
+            }
+        }
+        self.finish();
+    }
+
+    /// Waits for a write. Nothing when every handle of the log is gone. Cancel safe.
+    pub async fn next(&mut self) -> Option<Waiting> {
+        self.queue.recv().await.map(Waiting)
+    }
+
+    /// Writes it, and all that waits behind it, in one transaction, and syncs. Blocks on the disk.
+    pub fn write(&mut self, first: Waiting) -> Written {
+        let batch = gather(first.0, &mut self.queue);
+        let result = self.commit(&batch);
+        Written { batch, result }
+    }
+
+    /// Writes how far is committed, and takes nothing more. Blocks on the disk.
+    pub fn finish(mut self) {
+        let committed = self.shared.upgrade().and_then(|s| s.take_committed());
+        if self.failed.is_none() && committed.is_some() {
+            // Said to nobody: an older value is as safe, and a failure shows at the next start.
+            let _ = self.transact(std::iter::empty(), committed);
+        }
+        self.queue.close();
+        while let Ok(late) = self.queue.try_recv() {
+            (late.done)(Err(LogError::Closed { path: self.file.path.clone() }));
         }
     }
-    writer.finish();
-    queue.close();
-    while let Ok(late) = queue.try_recv() {
-        (late.done)(Err(LogError::Closed { path: file.path.clone() }));
+
+    fn commit(&mut self, batch: &[Job]) -> Result<(), LogError> {
+        let writes = || batch.iter().filter_map(|job| job.write.as_ref());
+        if let Some(failed) = &self.failed {
+            return Err(failed.clone());
+        }
+        if writes().next().is_none() {
+            return Ok(());
+        }
+        let shared = self.shared.upgrade();
+        let committed = shared.as_ref().and_then(|s| s.take_committed());
+        self.transact(writes(), committed)?;
+        if let Some(shared) = shared {
+            shared.count(writes());
+            shared.flushed(batch);
+        }
+        Ok(())
+    }
+
+    fn transact<'w>(&mut self, writes: impl Iterator<Item = &'w Write>, committed: Option<Position>) -> Result<(), LogError> {
+        let written = self.file.commit(writes, committed);
+        if planted::is_on(Bug::FailedSyncIgnored) {
+            return Ok(());
+        }
+        written.map_err(|cause| {
+            let path = self.file.path.clone();
+            tracing::error!(path = %path.display(), %cause, "the raft log cannot be written any more");
+            let failed = LogError::Failed { path, cause };
+            if let Some(shared) = self.shared.upgrade() {
+                let _ = shared.failed.set(failed.clone());
+            }
+            self.failed = Some(failed.clone());
+            failed
+        })
     }
 }
 
@@ -57,54 +143,6 @@ fn gather(first: Job, queue: &mut mpsc::Receiver<Job>) -> Vec<Job> {
         batch.push(job);
     }
     batch
-}
-
-struct Writer<'a> {
-    file: &'a LogFile,
-    /// The readers' side; gone when every handle is, and then what was handed over before is written all the same.
-    shared: &'a Weak<Shared>,
-    failed: Option<LogError>,
-}
-
-impl Writer<'_> {
-    fn commit(&mut self, batch: &[Job]) -> Result<(), LogError> {
-        let writes = || batch.iter().filter_map(|job| job.write.as_ref());
-        if let Some(failed) = &self.failed {
-            return Err(failed.clone());
-        }
-        if writes().next().is_none() {
-            return Ok(());
-        }
-        let shared = self.shared.upgrade();
-        let committed = shared.as_ref().and_then(|s| s.take_committed());
-        self.write(writes(), committed)?;
-        if let Some(shared) = shared {
-            shared.count(writes());
-            shared.flushed(batch);
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self) {
-        let committed = self.shared.upgrade().and_then(|s| s.take_committed());
-        if self.failed.is_none() && committed.is_some() {
-            // Said to nobody: an older value is as safe, and a failure shows at the next start.
-            let _ = self.write(std::iter::empty(), committed);
-        }
-    }
-
-    fn write<'w>(&mut self, writes: impl Iterator<Item = &'w Write>, committed: Option<Position>) -> Result<(), LogError> {
-        self.file.commit(writes, committed).map_err(|cause| {
-            let path = self.file.path.clone();
-            tracing::error!(path = %path.display(), %cause, "the raft log cannot be written any more");
-            let failed = LogError::Failed { path, cause };
-            if let Some(shared) = self.shared.upgrade() {
-                let _ = shared.failed.set(failed.clone());
-            }
-            self.failed = Some(failed.clone());
-            failed
-        })
-    }
 }
 
 impl Shared {

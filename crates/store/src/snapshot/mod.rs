@@ -8,7 +8,11 @@ mod format;
 
 pub use directory::{Directory, FsDirectory};
 
-use crate::{DataFolder, FolderError, SERVER_ADVICE, folder::make_private};
+use crate::{
+    DataFolder, FolderError, SERVER_ADVICE,
+    folder::make_private,
+    planted::{self, Bug},
+};
 use format::Flaw;
 use std::{
     io,
@@ -230,7 +234,7 @@ impl SnapshotStore {
 
     /// Writes and syncs a file, or leaves none.
     fn write(&self, name: &str, parts: &[&[u8]]) -> Result<(), SnapshotError> {
-        let written = self.directory.write(name, parts).and_then(|()| self.directory.sync_file(name));
+        let written = self.directory.write(name, parts).and_then(|()| self.synced(|| self.directory.sync_file(name)));
         written.map_err(|source| {
             if let Err(error) = self.directory.remove(name) {
                 tracing::debug!(file = self.directory.display(name), %error, "nothing to remove of a snapshot that was not written");
@@ -239,10 +243,14 @@ impl SnapshotStore {
         })
     }
 
+    fn synced(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        if planted::is_on(Bug::SnapshotNotSynced) { Ok(()) } else { sync() }
+    }
+
     /// Gives a whole file the name of a snapshot, and forgets old ones.
     fn name_it(&self, from: &str, id: SnapshotId) -> Result<SnapshotFile, SnapshotError> {
         let name = id.file_name();
-        let named = self.directory.rename(from, &name).and_then(|()| self.directory.sync());
+        let named = self.directory.rename(from, &name).and_then(|()| self.synced(|| self.directory.sync()));
         named.map_err(|source| SnapshotError::Io { action: "write", file: self.directory.display(&name), source })?;
         for old in self.list()?.iter().skip(KEEP) {
             self.remove(&old.id.file_name())?;

@@ -8,9 +8,6 @@ use std::{collections::BTreeMap, net::IpAddr, path::Path};
 
 /// Refuses what the server part cannot do.
 pub(super) fn server(server: &ServerBlock) -> anyhow::Result<()> {
-    if server.bootstrap_expect.is_some_and(|n| n != 1) {
-        bail!("not supported yet: server.bootstrap_expect other than 1");
-    }
     if server.num_schedulers == Some(0) {
         bail!("server.num_schedulers is 0: nothing would ever be placed; leave it out for one worker a core");
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use std::os::unix::fs::PermissionsExt;
 
 fn load(files: &[(&str, &str)], edit: impl FnOnce(&mut AgentArgs)) -> anyhow::Result<AgentConfig> {
     let dir = tempfile::tempdir().unwrap();
@@ -78,7 +79,37 @@ fn what_the_agent_cannot_do_is_refused() {
     assert!(local("prefix = \"a/b\"").contains("begins names of files"));
     assert!(local("aws_storage { s3_bucket = \"x\" }").contains("not supported yet: snapshot.aws_storage"));
     assert!(snapshot("local_storage { path = \"x\" }").contains("must be absolute"));
-    assert!(top("server { bootstrap_expect = 3 }").contains("not supported yet: server.bootstrap_expect"));
+}
+
+#[test]
+fn what_begins_a_cluster_is_checked_before_anything_is_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    let write = |text: &str, mode: u32| {
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let load = |expect: u16| {
+        let text = format!(
+            "data_dir = \"/a\"\nserver {{\n enabled = true\n bootstrap_expect = {expect}\n bootstrap_secret_file = \"{}\"\n}}",
+            file.display()
+        );
+        load(&[("a.hcl", &text)], |_| {})
+    };
+    let why = |expect: u16| format!("{:#}", load(expect).unwrap_err());
+    assert!(load(3).unwrap().bootstrap_secret.is_none(), "a server that has its identity does not need it any more");
+    write(&floe_pki::BootstrapSecret::draw().text(), 0o600);
+    let (good, most) = (load(2).unwrap(), load(7).unwrap());
+    assert!(good.bootstrap_secret.is_some() && (good.bootstrap_expect, most.bootstrap_expect) == (2, 7));
+    assert!(why(0).contains("server.bootstrap_expect is 0: give 1 to 7"));
+    assert!(why(8).contains("at most 7 servers"));
+    assert!(why(1).contains("bootstrap_secret_file") && why(1).contains("bootstrap_expect of 2 or more"));
+    let plain = "data_dir = \"/a\"\nserver {\n enabled = true\n bootstrap_expect = 2\n}\ntls {\n rpc = false\n}";
+    assert!(super::tests::load(&[("a.hcl", plain)], |_| {}).unwrap_err().to_string().contains("needs TLS"));
+    write("hunter2", 0o600);
+    assert!(why(3).contains("this is not a bootstrap secret"), "{}", why(3));
+    write(&floe_pki::BootstrapSecret::draw().text(), 0o640);
+    assert!(why(3).contains("chmod 0600"));
 }
 
 #[test]

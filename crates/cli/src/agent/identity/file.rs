@@ -28,6 +28,10 @@ pub(super) struct Record {
     /// Empty on clients.
     pub(super) authority_key: Vec<u8>,
     pub(super) is_founder: bool,
+    /// Which server this one supports to begin the cluster; empty when none, and of no meaning once it is in a cluster.
+    pub(super) supports: String,
+    /// The servers that began the cluster with this one, until the cluster knows them.
+    pub(super) founders: Vec<String>,
     /// This server's part in the agreement has begun: without its log it must not come back under the same id.
     pub(super) was_member: bool,
 }
@@ -64,7 +68,7 @@ pub(in crate::agent) struct IdentityFile {
 }
 
 impl IdentityFile {
-    pub(super) fn at(data: &Path) -> Self {
+    pub(in crate::agent) fn at(data: &Path) -> Self {
         Self { path: data.join(NAME), turn: Arc::default() }
     }
 
@@ -116,6 +120,11 @@ impl IdentityFile {
             return Ok(());
         }
         self.edit(|record| record.was_member = true)
+    }
+
+    /// This server begins anew: without a log, under its id, in a cluster that lets it. For one whose part in the agreement ended with its cluster.
+    pub(in crate::agent) fn forget_membership(&self) -> anyhow::Result<()> {
+        self.edit(|record| (record.was_member, record.is_founder) = (false, false))
     }
 
     /// Whether this server has been a member.

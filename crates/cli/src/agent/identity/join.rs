@@ -27,10 +27,12 @@ enum Answer {
     NotNow(String),
 }
 
-/// Asks one server after the other until one lets this machine in or refuses.
-pub(super) async fn join(config: &AgentConfig, token: &str, key: &Keypair) -> anyhow::Result<(Record, Vec<String>)> {
+/// Asks one server after the other until one lets this machine in or refuses, `first` before those of the configuration.
+pub(super) async fn join(config: &AgentConfig, token: &str, key: &Keypair, first: &[String]) -> anyhow::Result<(Record, Vec<String>)> {
     let token: JoinToken = token.parse().context("join token")?;
-    let servers = if config.server { &config.retry_join } else { &config.file.client.servers };
+    let configured = if config.server { &config.retry_join } else { &config.file.client.servers };
+    let mut servers = first.to_vec();
+    servers.extend(configured.iter().filter(|s| !first.contains(s)).cloned());
     if servers.is_empty() {
         let setting = if config.server { "server.retry_join" } else { "client.servers" };
         bail!("a join token is there, but no server to ask: name their RPC addresses (host:port) in {setting}");
@@ -40,7 +42,7 @@ pub(super) async fn join(config: &AgentConfig, token: &str, key: &Keypair) -> an
     let channels = Channels::with_config(pinned_client_config(token.fingerprint(), &Clock::new(now)));
     tracing::info!(servers = servers.join(", "), id = %key.id(), "joining the cluster");
     loop {
-        for server in servers {
+        for server in &servers {
             match ask(&channels, server, &join).await? {
                 Answer::Joined(joined) => return Ok(take(key, *joined)),
                 Answer::Refused(why) => bail!("server {server} does not let this machine in: {why}"),
@@ -57,8 +59,7 @@ fn take(key: &Keypair, joined: Joined) -> (Record, Vec<String>) {
         certificate: joined.certificate,
         authorities: joined.authorities,
         authority_key: joined.authority_key,
-        is_founder: false,
-        was_member: false,
+        ..Record::default()
     };
     (record, joined.servers)
 }

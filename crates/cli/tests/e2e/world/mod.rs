@@ -7,10 +7,12 @@
 //! The world's /run and /var/lib are empty and its own. It ends with the thread: there is nothing to undo but processes, cgroups and one folder.
 
 mod footprint;
+pub(crate) mod hosts;
 mod machine;
 
 use crate::agent::Agent;
 use footprint::{Footprint, Marks};
+use hosts::Host;
 use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
     sched::{CloneFlags, setns, unshare},
@@ -65,6 +67,7 @@ pub(crate) struct World {
     marks: Marks,
     before: Footprint,
     agents: Mutex<Vec<Arc<Agent>>>,
+    hosts: Mutex<Vec<Host>>,
     errors: Mutex<Vec<String>>,
 }
 
@@ -123,7 +126,7 @@ impl World {
         }
         mount(Some(&dir.join("lib")), "/var/lib", none, MsFlags::MS_BIND, none).expect("mount an empty /var/lib");
         let marks = Marks { tag, dir, default_cgroup };
-        Self { before: Footprint::take(&marks), marks, agents: Mutex::default(), errors: Mutex::default() }
+        Self { before: Footprint::take(&marks), marks, agents: Mutex::default(), hosts: Mutex::default(), errors: Mutex::default() }
     }
 
     /// Plays the test, ends what still runs, and looks for what was left behind.
@@ -208,6 +211,7 @@ impl World {
             assert!(status.success(), "agent {} ended with {status}", agent.name());
         }
         self.check_logs(&agents);
+        self.remove_hosts();
         self.check_nothing_left();
     }
 

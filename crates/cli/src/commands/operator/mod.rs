@@ -1,9 +1,10 @@
 //! `floe operator ...`.
 
+pub(super) mod recover;
 pub(super) mod snapshot;
 
 use crate::{
-    args::PeerArgs,
+    args::{AddPeerArgs, PeerArgs},
     output::{self, columns},
 };
 use anyhow::{Context, bail};
@@ -11,6 +12,7 @@ use floe_api::{
     ApiClient, ApiError,
     types::{LeadershipTransferResponse, OperatorHealthReply, RaftConfiguration},
 };
+use floe_control::autopilot::warn_of_even;
 use std::process::ExitCode;
 
 pub(super) async fn list_peers(client: &ApiClient, json: bool) -> anyhow::Result<ExitCode> {
@@ -26,12 +28,22 @@ pub(super) async fn list_peers(client: &ApiClient, json: bool) -> anyhow::Result
         rows.push([own.to_vec(), vec![server.raft_protocol.clone()]].concat());
     }
     output::line(columns(&rows));
-    let voters = raft.servers.iter().filter(|s| s.voter).count();
-    if voters > 0 && voters.is_multiple_of(2) {
-        let word = if voters == 2 { "tolerates no failure" } else { "tolerates no more failures than with one server less" };
-        output::warning(&format!("{voters} voters: the cluster {word}; an odd number is better"));
-    }
+    warn_if_even(raft.servers.iter().filter(|s| s.voter).count());
     Ok(ExitCode::SUCCESS)
+}
+
+fn warn_if_even(voters: usize) {
+    if let Some(warning) = warn_of_even(voters) {
+        output::warning(&warning);
+    }
+}
+
+/// Says when the cluster comes to an even number of voters, once its learners have their votes. What was asked for is done: that the answer is
+/// missing is no failure.
+async fn warn_of_members(client: &ApiClient) {
+    if let Ok(raft) = client.get::<RaftConfiguration>("/v1/operator/raft/configuration", &[]).await {
+        warn_if_even(raft.value.servers.len());
+    }
 }
 
 fn query(args: &PeerArgs) -> Vec<(&'static str, String)> {
@@ -46,6 +58,15 @@ pub(super) async fn remove_peer(client: &ApiClient, args: &PeerArgs) -> anyhow::
     }
     client.delete("/v1/operator/raft/peer", &query).await?;
     output::line("Removed the server");
+    warn_of_members(client).await;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn add_peer(client: &ApiClient, args: &AddPeerArgs) -> anyhow::Result<ExitCode> {
+    let query = [("id", args.peer_id.clone()), ("address", args.peer_address.clone())];
+    let _: serde_json::Value = client.put("/v1/operator/raft/peer", &query, &()).await?.value;
+    output::line("Took the server in again; it votes once it has caught up");
+    warn_of_members(client).await;
     Ok(ExitCode::SUCCESS)
 }
 

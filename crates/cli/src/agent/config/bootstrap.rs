@@ -1,0 +1,43 @@
+//! How many servers begin a cluster, and the secret that they share.
+
+use super::ServerBlock;
+use anyhow::{Context, bail};
+use floe_control::bootstrap::MAX_EXPECT;
+use floe_pki::BootstrapSecret;
+use std::{os::unix::fs::MetadataExt, path::Path};
+use zeroize::Zeroizing;
+
+/// The largest file of a secret in bytes.
+const MAX_SECRET_BYTES: usize = 4096;
+
+/// Refuses numbers of servers that cannot begin a cluster.
+pub(super) fn check(server: &ServerBlock) -> anyhow::Result<()> {
+    match server.bootstrap_expect.unwrap_or(1) {
+        0 => bail!("server.bootstrap_expect is 0: give 1 to {MAX_EXPECT}; a server that is to join a cluster leaves it out"),
+        1 if !server.bootstrap_secret_file.is_empty() => {
+            bail!(
+                "server.bootstrap_secret_file is for servers that begin a cluster together: give all of them a bootstrap_expect of 2 or more"
+            )
+        }
+        expect if expect > MAX_EXPECT => {
+            bail!(
+                "server.bootstrap_expect is {expect}, but at most {MAX_EXPECT} servers begin a cluster: let more join it later, with tokens"
+            )
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the secret's file holds. A server that is in a cluster does not need it any more, so it may be gone.
+pub(super) fn secret(server: &ServerBlock) -> anyhow::Result<Option<BootstrapSecret>> {
+    let path = Path::new(&server.bootstrap_secret_file);
+    let what = || format!("bootstrap secret file {}", path.display());
+    if server.bootstrap_secret_file.is_empty() || !path.exists() {
+        return Ok(None);
+    }
+    if path.metadata().with_context(what)?.mode() & 0o077 != 0 {
+        bail!("{} can be read by others than its owner: chmod 0600 it, and make a new secret if somebody may have read it", what());
+    }
+    let bytes = Zeroizing::new(crate::files::read_bounded(path, MAX_SECRET_BYTES).with_context(what)?);
+    std::str::from_utf8(&bytes).with_context(what)?.parse().map(Some).with_context(what)
+}

@@ -1,0 +1,300 @@
+//! What clients see while servers are killed, stopped, and cut off from each other could have happened one operation at a time.
+
+use crate::{
+    agent::Agent,
+    api::{Api, text},
+    http::Request,
+    job::service,
+    world::{
+        World, eventually,
+        hosts::{Host, cut, heal},
+        world,
+    },
+};
+use floe_history::{History, Register, RegisterInput, RegisterOutput, STEPS, check_each};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+/// How many clients ask at once.
+const CLIENTS: u64 = 8;
+/// How many jobs they write and read.
+const JOBS: u64 = 4;
+/// How long a fault lasts: longer than an election.
+const FAULT: Duration = Duration::from_millis(1500);
+/// How many operations are answered after a fault before the next one comes.
+const AFTERWARDS: usize = 150;
+
+/// The pause of a client that asked where nobody listens.
+const PAUSE: Duration = Duration::from_millis(20);
+
+type Input = RegisterInput<u64>;
+type Output = RegisterOutput<u64>;
+type Shared = Mutex<History<(String, Input), Output>>;
+
+/// What a job is at a moment: what was written, and the index that a swap must name.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    value: Option<u64>,
+    index: u64,
+}
+
+/// How an operation ended.
+enum End {
+    Answer(Output),
+    /// It certainly did not happen.
+    Refused,
+    Unknown,
+}
+
+/// A client: what it knows of each job, and its way to the servers.
+struct Client<'a> {
+    number: u64,
+    apis: Vec<Api>,
+    history: &'a Shared,
+    /// Numbers that nobody has written yet.
+    next: &'a AtomicU64,
+    seen: BTreeMap<String, Seen>,
+    turn: u64,
+}
+
+impl Client<'_> {
+    fn run(&mut self, stop: &AtomicBool) {
+        while !stop.load(Ordering::Relaxed) {
+            self.turn += 1;
+            // Each client takes the jobs, servers and operations in another order.
+            let mixed = (self.turn + self.number).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+            let key = format!("register-{}", mixed % JOBS);
+            // Mostly the same server, so that not all clients come to wait for one that is cut off.
+            let stray = if (mixed / 8).is_multiple_of(16) { mixed / 128 } else { 0 };
+            let api = self.apis[usize::try_from(self.number + stray).unwrap() % self.apis.len()];
+            let value = self.next.fetch_add(1, Ordering::Relaxed);
+            let input = match mixed / 1024 % 4 {
+                0 => RegisterInput::Write(Some(value)),
+                1 => RegisterInput::Swap { expected: self.seen.get(&key).copied().unwrap_or_default().value, new: Some(value) },
+                _ => RegisterInput::Read,
+            };
+            self.operate(api, &key, input);
+        }
+    }
+
+    fn operate(&mut self, api: Api, key: &str, input: Input) {
+        let call = self.history.lock().unwrap().call(self.number, (key.to_owned(), input.clone()));
+        let end = match &input {
+            RegisterInput::Read => self.read(api, key),
+            RegisterInput::Write(value) => write(api, &job(key, *value)),
+            RegisterInput::Swap { new, .. } => {
+                let index = self.seen.get(key).copied().unwrap_or_default().index;
+                swap(api, &job(key, *new), index)
+            }
+        };
+        let mut history = self.history.lock().unwrap();
+        match end {
+            End::Answer(output) => history.answer(call, output),
+            End::Refused => history.refuse(call),
+            End::Unknown => {}
+        }
+    }
+
+    fn read(&mut self, api: Api, key: &str) -> End {
+        let response = match api.try_send(&Request::get(&format!("/v1/job/{key}"))) {
+            Ok(response) => response,
+            Err(error) => return failed(&error),
+        };
+        let seen = match response.status() {
+            200 => {
+                let job = response.json();
+                Seen { value: Some(text(&job["Meta"]["value"]).parse().unwrap()), index: job["JobModifyIndex"].as_u64().unwrap() }
+            }
+            404 => Seen::default(),
+            _ => return End::Unknown,
+        };
+        self.seen.insert(key.to_owned(), seen);
+        End::Answer(RegisterOutput::Read(seen.value))
+    }
+}
+
+/// A request that nobody answered. Where nobody listens, another one is not sent at once.
+fn failed(error: &io::Error) -> End {
+    if error.kind() == io::ErrorKind::ConnectionRefused {
+        thread::sleep(PAUSE);
+        return End::Refused;
+    }
+    End::Unknown
+}
+
+/// Lets the clients end also when the test fails.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A job that places nothing and says this.
+fn job(key: &str, value: Option<u64>) -> Value {
+    service(key, "true").copies(0).set(|j| j["Meta"] = json!({ "value": value.unwrap().to_string() })).json().clone()
+}
+
+fn write(api: Api, job: &Value) -> End {
+    send(api, &json!({ "Job": job }), &RegisterOutput::Written)
+}
+
+fn swap(api: Api, job: &Value, index: u64) -> End {
+    send(api, &json!({ "Job": job, "EnforceIndex": true, "JobModifyIndex": index }), &RegisterOutput::Swapped(true))
+}
+
+fn send(api: Api, body: &Value, done: &Output) -> End {
+    let response = match api.try_send(&Request::new("PUT", "/v1/jobs").body(body.to_string())) {
+        Ok(response) => response,
+        Err(error) => return failed(&error),
+    };
+    let text = response.text();
+    match response.status() {
+        200 => End::Answer(done.clone()),
+        _ if text.contains("Enforcing job modify index") => End::Answer(RegisterOutput::Swapped(false)),
+        _ if text.contains("no server leads at present") => End::Refused,
+        status => {
+            assert!(status >= 500, "{status}: {text}");
+            End::Unknown
+        }
+    }
+}
+
+/// Three voters, each on a host of its own.
+fn three(world: &World) -> (Vec<Arc<Agent>>, Vec<Host>) {
+    let hosts: Vec<Host> = (0..3).map(|_| world.host()).collect();
+    let soon = json!({ "server_stabilization_time": "1s", "last_contact_threshold": "1s" });
+    let mut servers: Vec<Arc<Agent>> = Vec::new();
+    for host in &hosts {
+        let builder = world.agent(&format!("s{}", servers.len() + 1)).on(*host).set(|c| c["autopilot"] = soon.clone());
+        let builder = if let Some(first) = servers.first() { builder.joins(first) } else { builder.server_only() };
+        servers.push(builder.start());
+    }
+    eventually("three vote", || {
+        let all = servers[0].api().try_get("/v1/operator/raft/configuration")?;
+        (all["Servers"].as_array()?.iter().filter(|m| m["Voter"] == true).count() == 3).then_some(())
+    });
+    (servers, hosts)
+}
+
+fn leader(servers: &[Arc<Agent>]) -> usize {
+    let find = |server: &Agent| -> Option<usize> {
+        let all = server.api().try_get("/v1/operator/raft/configuration?stale")?;
+        let found = all["Servers"].as_array()?.iter().find(|m| m["Leader"] == true)?.clone();
+        servers.iter().position(|s| s.name() == text(&found["Node"]))
+    };
+    eventually("somebody leads", || servers.iter().find_map(|s| find(s)))
+}
+
+/// What happens to the servers, one after the other.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    KillLeader,
+    KillFollower,
+    StopLeader,
+    StopFollower,
+    CutOffLeader,
+    CutOffFollower,
+    /// The leader hears nobody, and is heard.
+    DeafLeader,
+    /// The leader is heard by nobody, and hears.
+    MuteLeader,
+    /// The leader and one follower do not reach each other; the third reaches both.
+    Bridge,
+    KillAll,
+}
+
+const FAULTS: [Fault; 10] = [
+    Fault::CutOffLeader,
+    Fault::KillLeader,
+    Fault::StopLeader,
+    Fault::DeafLeader,
+    Fault::Bridge,
+    Fault::KillFollower,
+    Fault::MuteLeader,
+    Fault::CutOffFollower,
+    Fault::StopFollower,
+    Fault::KillAll,
+];
+
+/// Does something to servers, waits, and makes it good again.
+fn play(fault: Fault, servers: &[Arc<Agent>], hosts: &[Host]) {
+    let first = leader(servers);
+    let (follower, third) = ((first + 1) % 3, (first + 2) % 3);
+    let apart = |who: usize| (0..3).filter(|other| *other != who).map(|other| (hosts[who], hosts[other])).collect::<Vec<_>>();
+    // These sleeps are how long the fault lasts; nothing waits for anything with them.
+    let kill = |who: &[usize]| {
+        who.iter().for_each(|n| servers[*n].kill());
+        thread::sleep(FAULT);
+        who.iter().for_each(|n| servers[*n].launch());
+    };
+    let pause = |who: usize| {
+        servers[who].signal(Signal::SIGSTOP);
+        thread::sleep(FAULT);
+        servers[who].signal(Signal::SIGCONT);
+    };
+    let part = |apart: &[(Host, Host)]| {
+        cut(hosts, apart);
+        thread::sleep(FAULT);
+    };
+    match fault {
+        Fault::KillLeader => kill(&[first]),
+        Fault::KillFollower => kill(&[follower]),
+        Fault::KillAll => kill(&[0, 1, 2]),
+        Fault::StopLeader => pause(first),
+        Fault::StopFollower => pause(follower),
+        Fault::CutOffLeader => part(&apart(first)),
+        Fault::CutOffFollower => part(&apart(follower)),
+        Fault::Bridge => part(&[(hosts[first], hosts[follower])]),
+        Fault::DeafLeader => {
+            hosts[first].deafen(&[hosts[follower], hosts[third]]);
+            thread::sleep(FAULT);
+        }
+        Fault::MuteLeader => {
+            [follower, third].iter().for_each(|n| hosts[*n].deafen(&[hosts[first]]));
+            thread::sleep(FAULT);
+        }
+    }
+    heal(hosts);
+}
+
+#[test]
+fn what_clients_see_through_any_fault_is_linearizable() {
+    world(|world| {
+        let (servers, hosts) = three(world);
+        let (history, next, stop) = (Shared::default(), AtomicU64::new(0), AtomicBool::new(false));
+        let answered = || history.lock().unwrap().answered();
+        let mut counts = Vec::new();
+        thread::scope(|scope| {
+            for number in 0..CLIENTS {
+                let apis = servers.iter().map(|s| s.api()).collect();
+                let mut client = Client { number, apis, history: &history, next: &next, seen: BTreeMap::new(), turn: 0 };
+                let stop = &stop;
+                scope.spawn(move || client.run(stop));
+            }
+            let _stop = StopAtEnd(&stop);
+            for fault in FAULTS {
+                play(fault, &servers, &hosts);
+                let before = answered();
+                eventually(&format!("the cluster goes on after {fault:?}"), || (answered() > before + AFTERWARDS).then_some(()));
+                counts.push((fault, answered()));
+            }
+        });
+        let history = history.into_inner().unwrap();
+        eprintln!("{} operations, {} answered: {counts:?}", history.operations().len(), history.answered());
+        if let Err(words) = check_each(&Register::default(), &history, STEPS) {
+            panic!("{words}");
+        }
+    });
+}

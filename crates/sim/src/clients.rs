@@ -1,0 +1,229 @@
+//! Clients: each asks any server, one thing at a time, and writes down what it was told.
+//!
+//! A node of the cluster is a register: to register it with a name is to write, its name is what is read. A job is one too, and can be swapped: it is
+//! replaced only if it is still what the client saw. Every name is written once.
+
+use crate::{executor::Owner, invariant::Invariant, world::World};
+use floe_consensus::{Consensus, ProposeError, Proposed};
+use floe_history::{Call, History, Register, RegisterInput, RegisterOutput, Verdict, check};
+use floe_model::{Job, JobKey, Namespace, Node, job::ParameterizedJobConfig};
+use floe_state::{Command, Outcome, State, command::RegisterJob};
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    time::Duration,
+};
+use tokio::time::{sleep, timeout};
+
+/// How many there are.
+pub(crate) const CLIENTS: u64 = 8;
+/// After this long a client does not wait for its answer any more.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// After so many steps a history is left unchecked: a few in a hundred, in which much is in doubt.
+const STEPS: u64 = 400_000;
+
+type Operations = History<RegisterInput<String>, RegisterOutput<String>>;
+
+/// What all of them know.
+#[derive(Default)]
+pub(crate) struct Clients {
+    /// By key: what is done to one has nothing to do with another.
+    histories: RefCell<BTreeMap<String, Operations>>,
+    /// The highest index that anybody was answered with.
+    seen: Cell<u64>,
+    written: Cell<u64>,
+    /// Writes of which nobody knows whether they were done, and what was read.
+    in_doubt: RefCell<Vec<(String, Call, String)>>,
+    found: RefCell<BTreeSet<String>>,
+    pub(crate) answered: Cell<u64>,
+}
+
+/// Keys that begin so are jobs; the others are nodes.
+const JOB: &str = "j";
+
+fn job_key(key: &str) -> JobKey {
+    JobKey { namespace: Namespace::default(), id: key.into() }
+}
+
+/// A command that writes `value` under `key`, if a job is still what it was at `only_at`.
+fn write(key: &str, value: &str, only_at: Option<u64>) -> Command {
+    if !key.starts_with(JOB) {
+        return Command::RegisterNode { node: Box::new(Node { id: key.into(), name: value.to_owned(), ..Node::default() }) };
+    }
+    let JobKey { namespace, id } = job_key(key);
+    // A template makes no evaluations, which nobody here would work on.
+    let job = Job { id, namespace, name: value.to_owned(), parameterized_job: Some(ParameterizedJobConfig::default()), ..Job::default() };
+    Command::RegisterJob(RegisterJob { job: Box::new(job), submission: None, enforce_index: only_at, eval_priority: None })
+}
+
+/// What a command writes, if it is one of these.
+pub(crate) fn written(command: &Command) -> Option<&str> {
+    match command {
+        Command::RegisterNode { node } => Some(&node.name),
+        Command::RegisterJob(request) => Some(&request.job.name),
+        _ => None,
+    }
+}
+
+/// What is under `key`, and at which index it was written.
+fn read(state: &State, key: &str) -> (Option<String>, u64) {
+    if key.starts_with(JOB) {
+        let job = state.job(&job_key(key));
+        return (job.map(|job| job.name.clone()), job.map_or(0, |job| job.job_modify_index));
+    }
+    (state.node(&key.into()).map(|node| node.name.clone()), 0)
+}
+
+/// One write of one client.
+pub(crate) struct Wish {
+    pub(crate) client: u64,
+    pub(crate) key: String,
+    /// Swap: only if this is there, which was written at this index.
+    pub(crate) only_if: Option<(Option<String>, u64)>,
+}
+
+impl World {
+    /// A client's life.
+    pub(crate) async fn client(self: Rc<Self>, number: u64) {
+        while !self.is_over.get() {
+            sleep(Duration::from_millis(self.executor.below(self.plan.think_ms))).await;
+            let Some((name, owner, server)) = self.any_server() else { continue };
+            let number_of_key = self.executor.below(self.plan.keys);
+            let key = format!("{}{number_of_key}", if number_of_key.is_multiple_of(2) { JOB } else { "n" });
+            let wish = Wish { client: number, key, only_if: None };
+            match self.executor.below(6) {
+                0 | 1 => self.read(wish, &name, owner, server).await,
+                2 | 3 if wish.key.starts_with(JOB) => {
+                    // What this server shows may be old: then somebody else was faster, and the swap must fail.
+                    let only_if = Some(read(&server.view(), &wish.key));
+                    let _ = self.write(Wish { only_if, ..wish }, &name, owner, server).await;
+                }
+                _ => {
+                    let _ = self.write(wish, &name, owner, server).await;
+                }
+            }
+        }
+    }
+
+    fn any_server(&self) -> Option<(String, Owner, Consensus)> {
+        let hosts = self.hosts.borrow();
+        let up: Vec<_> = hosts.values().filter_map(|h| Some((h.name.clone(), h.owner?, h.server.clone()?))).collect();
+        let nth = usize::try_from(self.executor.below(up.len() as u64)).ok()?;
+        up.get(nth).cloned()
+    }
+
+    /// Writes once. The index of the entry, when it was acknowledged.
+    pub(crate) async fn write(self: &Rc<Self>, wish: Wish, name: &str, owner: Owner, server: Consensus) -> Option<u64> {
+        let Wish { client, key, only_if } = wish;
+        let value = format!("v{}", self.clients.written.replace(self.clients.written.get() + 1));
+        let command = write(&key, &value, only_if.as_ref().map(|(_, index)| *index));
+        let input = match only_if {
+            None => RegisterInput::Write(Some(value.clone())),
+            Some((expected, _)) => RegisterInput::Swap { expected, new: Some(value.clone()) },
+        };
+        let call = self.clients.of(&key, |history| history.call(client, input.clone()));
+        let ask = async move {
+            let proposed = server.propose(command).await;
+            let view = server.view().log_index();
+            (proposed, view)
+        };
+        let asked = timeout(PATIENCE, Rc::clone(&self.executor).ask(owner, ask)).await;
+        match asked {
+            Ok(Some((Ok(Proposed { log_index: index, outcome, .. }), view))) => {
+                self.trace.say(format_args!("client {client} wrote {key}={value} at {name}: entry {index}, {outcome:?}"));
+                let output = match input {
+                    RegisterInput::Swap { .. } => {
+                        let is_done = !matches!(outcome, Outcome::Refused(_));
+                        self.trace.count(if is_done { "swapped" } else { "not swapped" });
+                        RegisterOutput::Swapped(is_done)
+                    }
+                    _ => RegisterOutput::Written,
+                };
+                self.clients.of(&key, |history| history.answer(call, output));
+                self.clients.answered.set(self.clients.answered.get() + 1);
+                self.clients.seen.set(self.clients.seen.get().max(index));
+                if view < index {
+                    self.violated(Invariant::AnswerIsInView, format!("{name} answered with entry {index} and shows {view}"));
+                }
+                self.observer.borrow_mut().acknowledged(self, index, &value);
+                return Some(index);
+            }
+            Ok(Some((Err(error), _))) if is_refusal(&error) => {
+                self.trace.say(format_args!("client {client} was refused {key}={value} at {name}: {error}"));
+                self.clients.of(&key, |history| history.refuse(call));
+                self.observer.borrow_mut().refused(self, &value);
+            }
+            Ok(Some((Err(error), _))) => {
+                self.trace.say(format_args!("client {client} wrote {key}={value} at {name}, in doubt: {error}"));
+                self.trace.count("in doubt");
+                self.clients.in_doubt.borrow_mut().push((key, call, value));
+            }
+            Ok(None) | Err(_) => {
+                self.trace.say(format_args!("client {client} wrote {key}={value} at {name}, and never heard of it"));
+                self.clients.in_doubt.borrow_mut().push((key, call, value));
+            }
+        }
+        None
+    }
+
+    async fn read(self: &Rc<Self>, wish: Wish, name: &str, owner: Owner, server: Consensus) {
+        let Wish { client, key, .. } = wish;
+        let seen = self.clients.seen.get();
+        let call = self.clients.of(&key, |history| history.call(client, RegisterInput::Read));
+        let ask = async move { server.linearizable().await };
+        match timeout(PATIENCE, Rc::clone(&self.executor).ask(owner, ask)).await {
+            Ok(Some(Ok(view))) => {
+                let (found, _) = read(&view, &key);
+                self.clients.found.borrow_mut().extend(found.clone());
+                self.trace.say(format_args!("client {client} read {key}={found:?} at {name}: index {}", view.log_index()));
+                if view.log_index() < seen {
+                    let text = format!("{name} read at index {}, though {seen} was answered before", view.log_index());
+                    self.violated(Invariant::ReadsNeverGoBack, text);
+                }
+                self.clients.seen.set(self.clients.seen.get().max(view.log_index()));
+                self.clients.answered.set(self.clients.answered.get() + 1);
+                self.clients.of(&key, |history| history.answer(call, RegisterOutput::Read(found)));
+            }
+            _ => {
+                self.trace.say(format_args!("client {client} could not read {key} at {name}"));
+                self.clients.of(&key, |history| history.refuse(call));
+            }
+        }
+    }
+
+    /// Whether what all clients saw could have happened one operation at a time.
+    pub(crate) fn check_history(&self) {
+        // A write in doubt that nobody read changes nothing: an order with it is as good without, and each would double the search. Not so where
+        // somebody swaps, whom it may have stood in the way of.
+        let found = self.clients.found.borrow();
+        let unseen = self.clients.in_doubt.take().into_iter().filter(|(key, _, value)| !key.starts_with(JOB) && !found.contains(value));
+        unseen.for_each(|(key, call, _)| self.clients.of(&key, |history| history.refuse(call)));
+        for (key, history) in &*self.clients.histories.borrow() {
+            let operations = history.operations();
+            match check(&Register::<String>::default(), &operations, STEPS) {
+                Verdict::Linearizable(_) => {}
+                Verdict::Violation(found) => self.violated(Invariant::Linearizable, format!("{key}: {}", found.describe(&operations))),
+                Verdict::GaveUp => {
+                    self.trace.count("history too long");
+                    self.trace.say(format_args!("the history of {key} is too long to check"));
+                }
+            }
+        }
+    }
+}
+
+impl Clients {
+    fn of<T>(&self, key: &str, change: impl FnOnce(&mut Operations) -> T) -> T {
+        change(self.histories.borrow_mut().entry(key.to_owned()).or_default())
+    }
+}
+
+/// Whether it certainly was not done, and never will be.
+fn is_refusal(error: &ProposeError) -> bool {
+    !matches!(
+        error,
+        ProposeError::Timeout { .. } | ProposeError::OutcomeUnknown { .. } | ProposeError::Interrupted { .. } | ProposeError::Behind { .. }
+    )
+}

@@ -1,0 +1,142 @@
+//! What is committed, as the first server that knew it had it, and the states that it makes.
+
+use super::Observer;
+use crate::{
+    clients::written,
+    invariant::Invariant,
+    trace::digest,
+    wire::{self, Content, Membership},
+    world::World,
+};
+use floe_state::State;
+use floe_store::LogRecord;
+use std::collections::BTreeMap;
+
+/// One committed entry.
+pub(super) struct Entry {
+    pub(super) term: u64,
+    sum: u64,
+    value: Option<String>,
+    membership: Option<Membership>,
+    /// The state after it.
+    state: State,
+    /// The digest of the state's bytes, once somebody asked.
+    bytes: Option<u64>,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Committed {
+    entries: BTreeMap<u64, Entry>,
+    /// Where each value stands.
+    values: BTreeMap<String, u64>,
+}
+
+impl Committed {
+    /// The last index; zero before the first entry.
+    pub(crate) fn last(&self) -> u64 {
+        self.entries.keys().next_back().copied().unwrap_or(0)
+    }
+
+    pub(super) fn term(&self, index: u64) -> Option<u64> {
+        self.entries.get(&index).map(|entry| entry.term)
+    }
+
+    pub(super) fn range(&self, from: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.entries.range(from..).map(|(index, entry)| (*index, entry.term))
+    }
+
+    pub(super) fn value(&self, index: u64) -> Option<&str> {
+        self.entries.get(&index)?.value.as_deref()
+    }
+
+    pub(super) fn is_written(&self, value: &str) -> Option<u64> {
+        self.values.get(value).copied()
+    }
+
+    pub(super) fn membership_before(&self, index: u64) -> Option<&Membership> {
+        self.entries.range(..index).rev().find_map(|(_, entry)| entry.membership.as_ref())
+    }
+
+    /// The last membership up to an index, and where it stands.
+    pub(super) fn membership_at(&self, index: u64) -> Option<(u64, &Membership)> {
+        self.entries.range(..=index).rev().find_map(|(index, entry)| entry.membership.as_ref().map(|m| (*index, m)))
+    }
+
+    /// The digest of the state that the entries up to an index make.
+    pub(super) fn state_digest(&mut self, index: u64) -> Option<u64> {
+        let entry = self.entries.get_mut(&index)?;
+        let state = &entry.state;
+        Some(*entry.bytes.get_or_insert_with(|| digest(&state.encode())))
+    }
+}
+
+impl Observer {
+    /// A server knows that an entry is committed.
+    pub(super) fn commit(&mut self, world: &World, name: &str, record: &LogRecord) {
+        let (index, term, sum) = (record.index(), record.position.term, digest(&record.payload));
+        if let Some(known) = self.committed.entries.get(&index) {
+            if (known.term, known.sum) != (term, sum) {
+                let text = format!("{name} committed entry {index} of term {term}, another server one of term {}", known.term);
+                world.violated(Invariant::StateMachineSafety, text);
+            }
+            return;
+        }
+        let next = self.committed.entries.keys().next_back().map_or(index, |last| last + 1);
+        if index != next {
+            return world.violated(Invariant::LeaderCompleteness, format!("{name} committed entry {index}, but nobody entry {next}"));
+        }
+        let mut state = self.committed.entries.values().next_back().map(|entry| entry.state.clone()).unwrap_or_default();
+        let (mut value, mut membership) = (None, None);
+        match wire::content(record) {
+            Content::Command(entry) => {
+                drop(state.apply(index, &entry));
+                value = written(&entry.command).map(str::to_owned);
+            }
+            Content::Membership(found) => {
+                state.skip(index);
+                membership = Some(found);
+            }
+            Content::Blank => state.skip(index),
+            Content::Unknown => world.violated(Invariant::LogMatching, format!("{name}: entry {index} cannot be understood")),
+        }
+        if let Some(value) = &value {
+            self.first_and_wanted(world, index, value);
+        }
+        self.committed.entries.insert(index, Entry { term, sum, value, membership, state, bytes: None });
+        self.check_quorum(world, name, index, term);
+    }
+
+    fn first_and_wanted(&mut self, world: &World, index: u64, value: &str) {
+        if let Some(before) = self.committed.values.insert(value.to_owned(), index) {
+            world.violated(Invariant::AppliedAtMostOnce, format!("{value} stands at {before} and again at {index}"));
+        }
+        if self.refused.contains(value) {
+            world.violated(Invariant::RefusedIsNotDone, format!("{value} was refused, and is entry {index}"));
+        }
+        if let Some(told) = self.told.get(&index)
+            && told != value
+        {
+            world.violated(Invariant::AnswerIsInLog, format!("entry {index} was said to hold {told}, and holds {value}"));
+        }
+    }
+
+    /// A membership counts from when it is in the log, so either may have been asked: the one up to this entry, or one that follows.
+    fn check_quorum(&self, world: &World, name: &str, index: u64, term: u64) {
+        let has = |id: &String| {
+            let of = id.strip_prefix("id-").unwrap_or(id);
+            self.known.get(of).is_some_and(|known| known.log.holds(index, term))
+        };
+        let is_majority = |m: &Membership| m.configs.iter().all(|voters| voters.iter().filter(|id| has(id)).count() > voters.len() / 2);
+        let later = self.known.get(name).into_iter().flat_map(|known| known.log.entries.range(index..));
+        let mut memberships =
+            later.filter_map(|(i, (t, _))| self.memberships.get(&(*i, *t))).chain(self.membership_before(name, index + 1));
+        if !memberships.any(is_majority) {
+            let holders: Vec<&String> = self.known.iter().filter(|(_, known)| known.log.holds(index, term)).map(|(name, _)| name).collect();
+            world.violated(
+                Invariant::CommittedIsOnQuorum,
+                format!("{name} committed entry {index} of term {term}, which only {holders:?} have"),
+            );
+        }
+    }
+}
