@@ -70,13 +70,21 @@ impl Schedule {
 
     /// When the next one is due. One that lies further ahead than an interval was made before the clock was set back, and does not count.
     pub fn due(&self, kept: &[Kept], now: Timestamp) -> Timestamp {
-        let last = kept.iter().map(|k| k.created).filter(|created| *created <= now.plus(self.interval)).max();
+        let last = kept.iter().map(|k| k.created).filter(|created| !self.is_ahead(*created, now)).max();
         last.map_or(now, |last| last.plus(self.interval))
     }
 
-    /// Those that go: all but the newest [`Schedule::retain`].
-    pub fn surplus<'a>(&self, kept: &'a [Kept]) -> &'a [Kept] {
-        kept.get(..kept.len().saturating_sub(self.retain)).unwrap_or_default()
+    /// Those that go: all but the newest [`Schedule::retain`]. Those that were made before the clock was set back go first, or new ones would never be
+    /// among the newest.
+    pub fn surplus(&self, kept: &[Kept], now: Timestamp) -> Vec<Kept> {
+        let mut order = kept.to_vec();
+        order.sort_by_key(|k| (!self.is_ahead(k.created, now), k.created));
+        order.truncate(kept.len().saturating_sub(self.retain));
+        order
+    }
+
+    fn is_ahead(&self, created: Timestamp, now: Timestamp) -> bool {
+        created > now.plus(self.interval)
     }
 }
 
@@ -144,10 +152,10 @@ mod tests {
 
     #[test]
     fn the_oldest_go_when_there_are_too_many() {
-        let schedule = Schedule { retain: 2, ..Schedule::default() };
-        assert!(schedule.surplus(&names(&schedule, &[3, 1])).is_empty());
-        let three = names(&schedule, &[3, 1, 2]);
-        assert_eq!(schedule.surplus(&three).iter().map(|k| k.created).collect::<Vec<_>>(), [at(1)]);
-        assert!(schedule.surplus(&[]).is_empty());
+        let schedule = Schedule { retain: 2, interval: Nanos::from_secs(60), ..Schedule::default() };
+        let gone = |moments: &[i64]| schedule.surplus(&names(&schedule, moments), at(5)).iter().map(|k| k.created).collect::<Vec<_>>();
+        assert!(gone(&[]).is_empty() && gone(&[3, 1]).is_empty());
+        assert_eq!(gone(&[3, 1, 2]), [at(1)]);
+        assert_eq!(gone(&[100, 3, 200, 1]), [at(100), at(200)], "the clock was set back");
     }
 }

@@ -30,7 +30,7 @@ impl Consensus {
             }
             let index = match self.leader() {
                 Leader::Own => self.index_here(&search).await?,
-                Leader::Other(_) if planted::is_on(Bug::FollowerServesReads) => Some(self.view().index()),
+                Leader::Other(_) if planted::is_on(Bug::FollowerServesReads) => Some(self.view().log_index()),
                 Leader::Other(leader) => self.index_there(&leader, &search).await,
                 Leader::Unknown => None,
             };
@@ -53,7 +53,7 @@ impl Consensus {
     /// The entry that a read must have seen, as a leader that asked a quorum knows; nothing when this server does not lead.
     async fn index_here(&self, search: &Search) -> Result<Option<u64>, ReadError> {
         if planted::is_on(Bug::MissingReadIndex) {
-            return Ok(Some(self.view().index()));
+            return Ok(Some(self.view().log_index()));
         }
         let confirmed = timeout_at(search.end(), self.raft().get_read_linearizer(ReadPolicy::ReadIndex)).await;
         match confirmed {

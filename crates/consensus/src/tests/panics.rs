@@ -48,7 +48,7 @@ async fn a_panic_in_apply_stops_the_server_and_shows_nothing() {
     assert!(reason.contains("entry 3") && reason.contains("register-node"), "{reason}");
     machine.apply(batch(vec![entry(4, "d")])).await.unwrap_err();
     let view = published.view();
-    assert_eq!((view.index(), view.nodes().count()), (1, 1), "the view stays before the batch");
+    assert_eq!((view.log_index(), view.nodes().count()), (1, 1), "the view stays before the batch");
     assert!(machine.get_snapshot_builder().await.build_snapshot().await.is_err(), "a half changed state is never kept");
 }
 

@@ -99,7 +99,7 @@ async fn try_step(server: &Server, config: &SnapshotConfig, status: &LatestSnaps
     let (own, size) = (config.clone(), backup.bytes.len() as u64);
     let kept = aside(move || {
         folder::keep(&own.folder, &name, &backup.bytes)?;
-        folder::tidy(&own.folder, &own.schedule, &cluster)
+        folder::tidy(&own.folder, &own.schedule, &cluster, moment)
     })
     .await?;
     note(status, &kept);

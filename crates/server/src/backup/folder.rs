@@ -1,6 +1,7 @@
 //! A folder that backups are kept in. Blocks: to be called on a thread of its own.
 
 use floe_control::snapshots::{Kept, Schedule};
+use floe_model::Timestamp;
 use floe_state::archive::{self, ArchiveError};
 use std::{
     fs,
@@ -80,10 +81,10 @@ fn check(path: &Path, bytes: &[u8]) -> Result<(), KeepError> {
 }
 
 /// Removes the backups that are too many, and what agents that died while they wrote have left.
-pub(crate) fn tidy(folder: &Path, schedule: &Schedule, cluster_id: &str) -> Result<Vec<Kept>, KeepError> {
-    let kept = list(folder, schedule, cluster_id)?;
-    let surplus = schedule.surplus(&kept);
-    for old in surplus {
+pub(crate) fn tidy(folder: &Path, schedule: &Schedule, cluster_id: &str, now: Timestamp) -> Result<Vec<Kept>, KeepError> {
+    let mut kept = list(folder, schedule, cluster_id)?;
+    let surplus = schedule.surplus(&kept, now);
+    for old in &surplus {
         let path = folder.join(&old.name);
         fs::remove_file(&path).map_err(io_error("remove", &path))?;
     }
@@ -94,14 +95,15 @@ pub(crate) fn tidy(folder: &Path, schedule: &Schedule, cluster_id: &str) -> Resu
             fs::remove_file(entry.path()).map_err(io_error("remove", &entry.path()))?;
         }
     }
-    Ok(kept.get(surplus.len()..).unwrap_or_default().to_vec())
+    kept.retain(|k| !surplus.contains(k));
+    Ok(kept)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
-    use floe_model::{Nanos, Timestamp};
+    use floe_model::Nanos;
     use floe_state::{State, archive::Origin};
     use std::os::unix::fs::PermissionsExt;
 
@@ -130,7 +132,7 @@ mod tests {
         let others = ["floe-other.snap", "notes.txt", ".x.tmp", &schedule.name("ffffffffffffffff", Timestamp(1), 1)].map(str::to_owned);
         others.iter().for_each(|name| fs::write(folder.join(name), "mine").unwrap());
         fs::write(folder.join(format!(".{}.tmp", own[0])), "half").unwrap();
-        let kept = tidy(&folder, &schedule, CLUSTER).unwrap();
+        let kept = tidy(&folder, &schedule, CLUSTER, Timestamp(1_700_000_000_000_000_000)).unwrap();
         assert_eq!(kept.iter().map(|k| &k.name).collect::<Vec<_>>(), [&own[2], &own[3]]);
         let mut expected: Vec<String> = others.into_iter().chain(own[2..].to_vec()).collect();
         expected.sort();

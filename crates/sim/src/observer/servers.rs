@@ -114,7 +114,7 @@ impl Observer {
     }
 
     fn look_at_view(&mut self, world: &World, host: &Host, view: &floe_state::State) {
-        let index = view.index();
+        let index = view.log_index();
         let known = self.known.entry(host.name.clone()).or_default();
         if index < known.view {
             world.violated(Invariant::ViewNeverGoesBack, format!("{} showed {} and shows {index}", host.name, known.view));
