@@ -3,6 +3,7 @@
 use crate::{
     digest::Digest,
     plan::Plan,
+    requests::RequestId,
     tokens::{JoinRole, MAX_JOIN_TOKENS, MAX_REFUSED_AGENTS},
 };
 pub use floe_model::alloc::AllocUpdate;
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 /// | version | brings |
 /// |---|---|
 /// | 1 | the first one |
-/// | 2 | [`Command::ReportDigest`] |
+/// | 2 | [`Command::ReportDigest`], [`Command::Once`] |
 pub const CLUSTER_VERSION: u32 = 2;
 
 /// What the leader puts into an entry because a pure function has neither clock nor chance.
@@ -143,6 +144,13 @@ pub enum Command {
     },
     /// A server says what its state amounts to, so that all can compare. Changes nothing.
     ReportDigest(Box<DigestReport>),
+    /// A write that is done at most once under its id, however often it comes.
+    Once {
+        /// Which write it is.
+        request: RequestId,
+        /// What to do; never another [`Command::Once`].
+        command: Box<Command>,
+    },
 }
 
 /// See [`Command::ReportDigest`].
@@ -165,6 +173,7 @@ impl Command {
     pub fn since(&self) -> u32 {
         match self {
             Command::ReportDigest(_) => 2,
+            Command::Once { command, .. } => command.since().max(2),
             _ => 1,
         }
     }
@@ -189,6 +198,7 @@ impl Command {
             Command::RefuseAgent { .. } => "refuse-agent",
             Command::UseJoinToken { .. } => "use-join-token",
             Command::ReportDigest(_) => "report-digest",
+            Command::Once { command, .. } => command.name(),
         }
     }
 }
@@ -236,6 +246,13 @@ pub enum Outcome {
         /// Nodes where placements did not fit any more; nothing was placed there.
         rejected: Vec<NodeId>,
     },
+    /// It was done before, under the same id. Not done again.
+    Repeated {
+        /// The index of its entry.
+        index: u64,
+        /// What it came to then.
+        outcome: Box<Outcome>,
+    },
     /// Nothing was changed, because the wish cannot be met.
     Refused(Refusal),
 }
@@ -246,6 +263,9 @@ pub enum Refusal {
     /// The job does not exist.
     #[error("job {0:?} not found")]
     JobNotFound(JobKey),
+    /// The id belongs to another write.
+    #[error("the idempotency token {0:?} was used for another request: draw a new one for each request")]
+    RequestIdReused(String),
     /// The node does not exist.
     #[error("node {0:?} not found")]
     NodeNotFound(NodeId),

@@ -27,6 +27,11 @@ impl Digest {
         Self(XxHash3_128::oneshot(&bytes))
     }
 
+    /// The digest of bytes.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        Self(XxHash3_128::oneshot(bytes))
+    }
+
     pub(crate) fn plus(self, row: Digest) -> Self {
         Self(self.0.wrapping_add(row.0))
     }
@@ -79,6 +84,8 @@ impl State {
             services,
             join_tokens,
             refused_agents,
+            requests,
+            request_order: _,
             derived: _,
         } = self;
         vec![
@@ -92,6 +99,7 @@ impl State {
             ("services", services.digest()),
             ("join_tokens", join_tokens.digest()),
             ("refused_agents", refused_agents.digest()),
+            ("requests", requests.digest()),
         ]
     }
 }

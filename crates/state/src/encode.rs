@@ -5,6 +5,7 @@
 
 use crate::{
     command::CLUSTER_VERSION,
+    requests::Request,
     state::{State, TABLES},
     tokens::JoinToken,
 };
@@ -58,6 +59,7 @@ struct Body {
     services: Vec<ServiceRegistration>,
     join_tokens: Vec<JoinToken>,
     refused_agents: Vec<String>,
+    requests: Vec<Request>,
 }
 
 /// Gathers jobs by identity, so that each is written once.
@@ -103,6 +105,7 @@ impl State {
             services: self.services.values().map(|s| (**s).clone()).collect(),
             join_tokens: self.join_tokens.values().map(|t| (**t).clone()).collect(),
             refused_agents: self.refused_agents.keys().cloned().collect(),
+            requests: self.requests.values().map(|r| (**r).clone()).collect(),
         };
         let mut bytes = MAGIC.to_vec();
         bytes.extend(FORMAT.to_be_bytes());
@@ -163,6 +166,9 @@ fn build(body: Body) -> Result<State, DecodeError> {
     }
     for id in body.refused_agents {
         state.refused_agents.insert(id, ());
+    }
+    for request in body.requests {
+        state.set_request(request);
     }
     for token in body.join_tokens {
         state.join_tokens.insert(token.hash.clone(), Arc::new(token));

@@ -1,10 +1,11 @@
 //! The tables, the indexes that are derived from them, and reads.
 
-use crate::{fit::Usage, index::Index, table::Rows, tokens::JoinToken};
+use crate::{fit::Usage, index::Index, requests::Request, table::Rows, tokens::JoinToken};
 use floe_model::{
     AllocId, Allocation, Deployment, DeploymentId, EvalId, Evaluation, Job, JobKey, Namespace, Node, NodeId, ServiceRegistration,
     job::{JobSubmission, JobSummary, TaskGroupSummary},
 };
+use imbl::OrdMap;
 use std::sync::Arc;
 
 /// A table of the state; each remembers the index that last changed it, for blocking queries.
@@ -44,6 +45,9 @@ pub struct State {
     pub(crate) services: Rows<ServiceKey, Arc<ServiceRegistration>>,
     pub(crate) join_tokens: Rows<String, Arc<JoinToken>>,
     pub(crate) refused_agents: Rows<String, ()>,
+    pub(crate) requests: Rows<String, Arc<Request>>,
+    /// The ids of `requests` by index, oldest first. Derived; never encoded.
+    pub(crate) request_order: OrdMap<u64, String>,
     /// Derived from the tables; never encoded.
     pub(crate) derived: Index,
 }

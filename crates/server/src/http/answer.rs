@@ -146,6 +146,7 @@ fn refused(refusal: &Refusal) -> Failure {
         Refusal::VersionGoesBack { .. } | Refusal::NodeNotDown(_) | Refusal::TooManyJoinTokens | Refusal::TooManyRefusedAgents => {
             Failure::bad(refusal)
         }
+        Refusal::RequestIdReused(_) => Failure::text(StatusCode::UNPROCESSABLE_ENTITY, refusal.to_string()),
         Refusal::AgentRefused(_) => Failure::text(StatusCode::FORBIDDEN, refusal.to_string()),
         Refusal::JoinTokenUnknown | Refusal::JoinTokenExpired | Refusal::JoinTokenUsed(_) | Refusal::JoinTokenRole { .. } => {
             Failure::text(StatusCode::FORBIDDEN, refusal.to_string())
