@@ -19,6 +19,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an answer may take, beyond what a blocking query waits.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How often a write is sent whose answer got lost.
+const WRITE_TRIES: usize = 4;
+/// The pause before it is sent again.
+const WRITE_PAUSE: Duration = Duration::from_millis(500);
+
 const SEGMENT: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -70,6 +75,20 @@ pub enum ApiError {
 }
 
 impl ApiError {
+    /// True when a write may have been done, or may still be.
+    fn is_in_doubt(&self) -> bool {
+        match self {
+            ApiError::Unreachable { source, .. } => !source.is_connect(),
+            ApiError::Refused { status, message } => *status >= 500 && message.contains("may still be carried out"),
+            ApiError::BadAnswer { .. } => false,
+        }
+    }
+
+    /// True when not all servers remember writes by their ids yet. Then nothing was done.
+    fn is_ahead_of_cluster(&self) -> bool {
+        matches!(self, ApiError::Refused { message, .. } if message.contains("needs cluster version"))
+    }
+
     /// True when the thing that was asked for does not exist.
     pub fn is_not_found(&self) -> bool {
         matches!(self, ApiError::Refused { status: 404, .. })
@@ -121,9 +140,17 @@ pub struct ApiClient {
 }
 
 /// What a request carries.
+#[derive(Clone)]
 struct Body {
     content_type: &'static str,
     bytes: Vec<u8>,
+}
+
+impl Body {
+    fn json(path: &str, value: &impl Serialize) -> Result<Self, ApiError> {
+        let bytes = serde_json::to_vec(value).map_err(|e| ApiError::BadAnswer { path: path.to_owned(), cause: e.to_string() })?;
+        Ok(Self { content_type: "application/json", bytes })
+    }
 }
 
 /// Escapes one segment of a path, or a value of a query.
@@ -189,6 +216,30 @@ impl ApiClient {
         Err(ApiError::Refused { status: status.as_u16(), message })
     }
 
+    /// Sends a write under an id of its own, and sends it again when its answer got lost: it is done once.
+    async fn write(&self, method: Method, path: &str, query: &[(&str, String)], body: Option<Body>) -> Result<Response, ApiError> {
+        let mut with_id = query.to_vec();
+        with_id.push(("idempotency_token", uuid::Uuid::new_v4().to_string()));
+        let mut was_in_doubt = false;
+        for _ in 1..WRITE_TRIES {
+            match self.send(method.clone(), path, &with_id, body.clone(), Some(ANSWER_TIMEOUT)).await {
+                Err(error) if error.is_in_doubt() || (was_in_doubt && matches!(error, ApiError::Unreachable { .. })) => was_in_doubt = true,
+                Err(error) if error.is_ahead_of_cluster() && !was_in_doubt => {
+                    return self.send(method, path, query, body, Some(ANSWER_TIMEOUT)).await;
+                }
+                answered => return answered,
+            }
+            tokio::time::sleep(WRITE_PAUSE).await;
+        }
+        self.send(method, path, &with_id, body, Some(ANSWER_TIMEOUT)).await
+    }
+
+    /// As [`ApiClient::put`], done once however often it has to be sent. For paths that take an id.
+    async fn put_once<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<Answer<T>, ApiError> {
+        let body = Body::json(path, body)?;
+        answer(path, self.write(Method::PUT, path, &[], Some(body)).await?).await
+    }
+
     fn unreachable(&self, source: reqwest::Error) -> ApiError {
         let mut cause: &dyn std::error::Error = &source;
         while let Some(inner) = cause.source() {
@@ -235,10 +286,8 @@ impl ApiClient {
         query: &[(&str, String)],
         body: &impl Serialize,
     ) -> Result<Answer<T>, ApiError> {
-        let body = serde_json::to_vec(body).map_err(|e| ApiError::BadAnswer { path: path.to_owned(), cause: e.to_string() })?;
-        let response =
-            self.send(Method::PUT, path, query, Some(Body { content_type: "application/json", bytes: body }), Some(ANSWER_TIMEOUT)).await?;
-        answer(path, response).await
+        let body = Body::json(path, body)?;
+        answer(path, self.send(Method::PUT, path, query, Some(body), Some(ANSWER_TIMEOUT)).await?).await
     }
 
     /// Reads whatever stands at `path` as JSON text, for `-json` and `operator api`.
@@ -255,7 +304,7 @@ impl ApiClient {
     /// # Errors
     /// As [`ApiClient::get`].
     pub async fn register_job(&self, request: &JobRegisterRequest) -> Result<JobRegisterResponse, ApiError> {
-        Ok(self.put("/v1/jobs", &[], request).await?.value)
+        Ok(self.put_once("/v1/jobs", request).await?.value)
     }
 
     /// Asks whether a job would be taken.
@@ -272,7 +321,7 @@ impl ApiClient {
     /// As [`ApiClient::get`].
     pub async fn stop_job(&self, id: &str, purge: bool) -> Result<JobDeregisterResponse, ApiError> {
         let path = format!("/v1/job/{}", escape(id));
-        let response = self.send(Method::DELETE, &path, &[("purge", purge.to_string())], None, Some(ANSWER_TIMEOUT)).await?;
+        let response = self.write(Method::DELETE, &path, &[("purge", purge.to_string())], None).await?;
         Ok(answer(&path, response).await?.value)
     }
 
@@ -355,7 +404,7 @@ impl ApiClient {
     /// # Errors
     /// As [`ApiClient::get`].
     pub async fn stop_allocation(&self, id: &str) -> Result<AllocStopResponse, ApiError> {
-        Ok(self.put(&format!("/v1/allocation/{}/stop", escape(id)), &[], &serde_json::json!({})).await?.value)
+        Ok(self.put_once(&format!("/v1/allocation/{}/stop", escape(id)), &serde_json::json!({})).await?.value)
     }
 
     /// Nodes, with their resources.

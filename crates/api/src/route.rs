@@ -218,6 +218,11 @@ impl Route {
         }
     }
 
+    /// Whether an id given to the request makes it be done once.
+    pub fn takes_request_id(&self) -> bool {
+        matches!(self, Route::RegisterJob | Route::UpdateJob(_) | Route::DeleteJob(_) | Route::EvaluateJob(_) | Route::StopAllocation(_))
+    }
+
     /// Whether the answer is a list, which `filter` narrows.
     pub fn is_list(&self) -> bool {
         matches!(

@@ -4,7 +4,7 @@
 mod support;
 
 use floe_consensus::{Consensus, ProposeError, Rpc, ServerId, Start};
-use floe_state::{Command, command::CLUSTER_VERSION};
+use floe_state::{Command, Digest, Outcome, command::CLUSTER_VERSION, requests::RequestId};
 use std::{collections::BTreeMap, time::Duration};
 use support::{
     net::{Cluster, address, calm, id},
@@ -224,5 +224,27 @@ async fn a_server_that_is_not_among_those_that_begin_is_refused_unless_it_has_a_
     config.start = others;
     let refused = Consensus::open(config).await.err().unwrap();
     assert!(refused.to_string().contains("is not among the voters that begin the cluster"), "{refused}");
+    cluster.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_under_an_id_whose_answer_is_lost_is_asked_about_again_and_done_once() {
+    let mut cluster = Cluster::with(&THREE, calm()).await;
+    let leader = cluster.leader().await;
+    let other = cluster.get(&cluster.others(&leader)[0]);
+    wait_for("the version that all know", || (other.view().cluster_version() == CLUSTER_VERSION).then_some(())).await;
+    let request = RequestId { id: "x".to_owned(), digest: Digest::default() };
+    let write = Command::Once { request, command: Box::new(register("once")) };
+    cluster.net.faults(|f| f.no_answer.extend([(leader.clone(), Rpc::Propose.name())]));
+    let lost = other.propose_within(write.clone(), Duration::from_millis(700)).await.unwrap_err();
+    assert!(matches!(lost, ProposeError::OutcomeUnknown { .. }), "{lost}");
+    cluster.net.heal();
+    // Another server leads by then, and remembers it all the same.
+    wait_for("it is everywhere", || other.view().request("x").is_some().then_some(())).await;
+    cluster.crash(&leader).await;
+    let next = cluster.leader().await;
+    let again = cluster.get(&next).propose(write).await.unwrap();
+    let Outcome::Repeated { index, .. } = again.outcome else { panic!("done again: {:?}", again.outcome) };
+    assert!(index < again.index);
     cluster.close().await;
 }

@@ -103,7 +103,12 @@ async fn two_of_five_keep_what_either_has_and_the_second_comes_back_under_its_id
     cluster.add(&behind, Start::Join).await;
     let second = cluster.get(&behind);
     wait_for("it catches up", || second.view().node(&"one-lacks-it".into()).is_some().then_some(())).await;
-    first.promote(id(&behind)).await.unwrap();
+    // The leader may not have heard yet how far it is.
+    let begun = std::time::Instant::now();
+    while let Err(error) = first.promote(id(&behind)).await {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{error}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     second.propose(register("both")).await.unwrap();
     cluster.agree(&[&left, &behind]).await;
     cluster.close().await;

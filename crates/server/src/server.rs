@@ -160,9 +160,13 @@ impl Server {
     /// When it did not get into the log, or the state refused it.
     pub async fn propose(&self, command: Command) -> Result<(u64, Outcome), ServerError> {
         let proposed = self.inner.consensus.propose(command).await?;
-        match proposed.outcome {
+        let (index, outcome) = match proposed.outcome {
+            Outcome::Repeated { index, outcome } => (index, *outcome),
+            outcome => (proposed.index, outcome),
+        };
+        match outcome {
             Outcome::Refused(why) => Err(why.into()),
-            outcome => Ok((proposed.index, outcome)),
+            outcome => Ok((index, outcome)),
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::{
     digest::Digest,
     plan::Plan,
+    requests::RequestId,
     restore::{Restore, RestoreRefusal, Restored, StageRestore},
     tokens::{FOUNDING_TIME, JoinRole, MAX_FOUNDERS, MAX_JOIN_TOKENS, MAX_REFUSED_AGENTS},
 };
@@ -19,7 +20,7 @@ use std::collections::BTreeSet;
 /// | version | brings |
 /// |---|---|
 /// | 1 | the first one |
-/// | 2 | [`Command::ReportDigest`], [`Command::StageRestore`], [`Command::Restore`] |
+/// | 2 | what [`Command::since`] says |
 pub const CLUSTER_VERSION: u32 = 2;
 
 /// What the leader puts into an entry because a pure function has neither clock nor chance.
@@ -166,6 +167,13 @@ pub enum Command {
     StageRestore(StageRestore),
     /// All pieces came: the backup's content takes the place of the present one.
     Restore(Restore),
+    /// A write that is done at most once under its id, however often it comes.
+    Once {
+        /// Which write it is.
+        request: RequestId,
+        /// What to do; never another [`Command::Once`].
+        command: Box<Command>,
+    },
 }
 
 /// See [`Command::ReportDigest`].
@@ -193,6 +201,7 @@ impl Command {
             | Command::AdmitFounder { .. }
             | Command::StageRestore(_)
             | Command::Restore(_) => 2,
+            Command::Once { command, .. } => command.since().max(2),
             _ => 1,
         }
     }
@@ -222,6 +231,7 @@ impl Command {
             Command::AdmitFounder { .. } => "admit-founder",
             Command::StageRestore(_) => "stage-restore",
             Command::Restore(_) => "restore",
+            Command::Once { command, .. } => command.name(),
         }
     }
 }
@@ -271,6 +281,13 @@ pub enum Outcome {
     },
     /// A backup was restored.
     Restored(Restored),
+    /// It was done before, under the same id. Not done again.
+    Repeated {
+        /// The index of its entry.
+        index: u64,
+        /// What it came to then.
+        outcome: Box<Outcome>,
+    },
     /// Nothing was changed, because the wish cannot be met.
     Refused(Refusal),
 }
@@ -281,6 +298,9 @@ pub enum Refusal {
     /// The job does not exist.
     #[error("job {0:?} not found")]
     JobNotFound(JobKey),
+    /// The id belongs to another write.
+    #[error("the idempotency token {0:?} was used for another request: draw a new one for each request")]
+    RequestIdReused(String),
     /// The node does not exist.
     #[error("node {0:?} not found")]
     NodeNotFound(NodeId),

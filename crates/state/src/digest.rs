@@ -27,6 +27,11 @@ impl Digest {
         Self(XxHash3_128::oneshot(&bytes))
     }
 
+    /// The digest of bytes.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        Self(XxHash3_128::oneshot(bytes))
+    }
+
     pub(crate) fn plus(self, row: Digest) -> Self {
         Self(self.0.wrapping_add(row.0))
     }
@@ -85,6 +90,8 @@ impl State {
             founding,
             restored: _,
             staging: _,
+            requests,
+            request_order: _,
             derived: _,
         } = self;
         vec![
@@ -99,6 +106,7 @@ impl State {
             ("join_tokens", join_tokens.digest()),
             ("refused_agents", refused_agents.digest()),
             ("founding", Digest::of(&founding.as_deref())),
+            ("requests", requests.digest()),
         ]
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::{
     command::CLUSTER_VERSION,
+    requests::Request,
     restore::{Restored, Staging},
     state::{State, TABLES},
     tokens::{Founding, JoinToken},
@@ -64,6 +65,7 @@ struct Body {
     founding: Option<Founding>,
     restored: Restored,
     staging: Option<Staging>,
+    requests: Vec<Request>,
 }
 
 /// Gathers jobs by identity, so that each is written once.
@@ -113,6 +115,7 @@ impl State {
             founding: self.founding.as_deref().cloned(),
             restored: self.restored.clone(),
             staging: self.staging.as_deref().cloned(),
+            requests: self.requests.values().map(|r| (**r).clone()).collect(),
         };
         let mut bytes = MAGIC.to_vec();
         bytes.extend(FORMAT.to_be_bytes());
@@ -183,6 +186,9 @@ fn build(body: Body) -> Result<State, DecodeError> {
         state.refused_agents.insert(id, ());
     }
     state.founding = body.founding.map(Arc::new);
+    for request in body.requests {
+        state.set_request(request);
+    }
     for token in body.join_tokens {
         state.join_tokens.insert(token.hash.clone(), Arc::new(token));
     }

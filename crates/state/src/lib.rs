@@ -23,6 +23,7 @@
 //! | `table`, [`digest`] | rows with the sum of their hashes; what a state amounts to, to compare servers by |
 //! | [`ids`] | ids from a seed |
 //! | [`tokens`] | join tokens |
+//! | [`requests`] | what became of writes that carry an id |
 #![forbid(unsafe_code)]
 
 pub mod apply;
@@ -35,6 +36,7 @@ pub mod fit;
 pub mod ids;
 mod index;
 pub mod plan;
+pub mod requests;
 pub mod restore;
 mod rows;
 pub mod state;

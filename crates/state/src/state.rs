@@ -3,6 +3,7 @@
 use crate::{
     fit::Usage,
     index::Index,
+    requests::Request,
     restore::{Restored, Staging},
     table::Rows,
     tokens::{Founding, JoinToken},
@@ -11,6 +12,7 @@ use floe_model::{
     AllocId, Allocation, Deployment, DeploymentId, EvalId, Evaluation, Job, JobKey, Namespace, Node, NodeId, ServiceRegistration,
     job::{JobSubmission, JobSummary, TaskGroupSummary},
 };
+use imbl::OrdMap;
 use std::sync::Arc;
 
 /// A table of the state; each remembers the index that last changed it, for blocking queries.
@@ -58,6 +60,9 @@ pub struct State {
     pub(crate) restored: Restored,
     /// The pieces of a restore that is under way.
     pub(crate) staging: Option<Arc<Staging>>,
+    pub(crate) requests: Rows<String, Arc<Request>>,
+    /// The ids of `requests` by index, oldest first. Derived; never encoded.
+    pub(crate) request_order: OrdMap<u64, String>,
     /// Derived from the tables; never encoded.
     pub(crate) derived: Index,
 }

@@ -44,7 +44,7 @@ pub(super) async fn stop(ctx: &Ctx, id: String) -> Result<Reply, Failure> {
             return Err(Failure::bad(format!("not supported yet: query parameter {name}")));
         }
     }
-    let (index, outcome) = ctx.server()?.propose(Command::StopAlloc { id: id.into() }).await?;
+    let (index, outcome) = ctx.write(Command::StopAlloc { id: id.into() }).await?;
     let (eval_id, _) = job_outcome(outcome)?;
     Reply::written(&AllocStopResponse { eval_id, index }, index)
 }

@@ -152,6 +152,7 @@ fn refused(refusal: &Refusal) -> Failure {
         Refusal::AgentRefused(_) | Refusal::NotFounder(_) | Refusal::FoundingOver => {
             Failure::text(StatusCode::FORBIDDEN, refusal.to_string())
         }
+        Refusal::RequestIdReused(_) => Failure::text(StatusCode::UNPROCESSABLE_ENTITY, refusal.to_string()),
         Refusal::JoinTokenUnknown | Refusal::JoinTokenExpired | Refusal::JoinTokenUsed(_) | Refusal::JoinTokenRole { .. } => {
             Failure::text(StatusCode::FORBIDDEN, refusal.to_string())
         }

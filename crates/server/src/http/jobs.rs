@@ -73,7 +73,7 @@ pub(super) async fn register(ctx: &Ctx, path_id: Option<String>) -> Result<Reply
         enforce_index: request.enforce_index.then_some(request.job_modify_index),
         eval_priority: (request.eval_priority > 0).then_some(request.eval_priority),
     };
-    let (index, outcome) = ctx.server()?.propose(Command::RegisterJob(command)).await?;
+    let (index, outcome) = ctx.write(Command::RegisterJob(command)).await?;
     let (eval_id, job_modify_index) = job_outcome(outcome)?;
     let response = JobRegisterResponse {
         eval_create_index: if eval_id.is_empty() { 0 } else { index },
@@ -133,7 +133,7 @@ pub(super) async fn stop(ctx: &Ctx, id: String) -> Result<Reply, Failure> {
     if ctx.query.number("eval_priority").map_err(Failure::bad)?.is_some_and(|p| p > 0) {
         return Err(Failure::bad("not supported yet: query parameter eval_priority"));
     }
-    let (index, outcome) = ctx.server()?.propose(Command::DeregisterJob { key: ctx.job_key(&id), purge }).await?;
+    let (index, outcome) = ctx.write(Command::DeregisterJob { key: ctx.job_key(&id), purge }).await?;
     deregistered(outcome, index)
 }
 
@@ -141,7 +141,7 @@ pub(super) async fn evaluate(ctx: &Ctx, id: String) -> Result<Reply, Failure> {
     if !ctx.body.is_empty() && ctx.decode::<floe_api::types::JobEvaluateRequest>()?.value.eval_options.force_reschedule {
         return Err(Failure::bad("not supported yet: ForceReschedule"));
     }
-    let (index, outcome) = ctx.server()?.propose(Command::EvaluateJob { key: ctx.job_key(&id) }).await?;
+    let (index, outcome) = ctx.write(Command::EvaluateJob { key: ctx.job_key(&id) }).await?;
     deregistered(outcome, index)
 }
 

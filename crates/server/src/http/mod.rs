@@ -32,6 +32,10 @@ use axum::{
 };
 use floe_api::{Method, NodeApi, Query, Route, RouteError};
 use floe_rpc::{Security, Servers};
+use floe_state::{
+    Command, Digest, Outcome,
+    requests::{MAX_REQUEST_ID_BYTES, RequestId},
+};
 use std::{
     sync::{Arc, OnceLock},
     time::Duration,
@@ -79,6 +83,8 @@ pub(crate) struct Ctx {
     pub(crate) agent: Agent,
     pub(crate) query: Query,
     pub(crate) body: Bytes,
+    /// The id that the caller gave this write.
+    pub(crate) request: Option<RequestId>,
     /// Another agent asks, because it found that this one must know.
     pub(crate) passed_on: bool,
 }
@@ -111,11 +117,33 @@ async fn dispatch(agent: Agent, request: Request) -> Result<Response, Failure> {
         )));
     }
     check_region(&agent, query.get("region"))?;
+    let token = query.get("idempotency_token").filter(|t| !t.is_empty()).map(str::to_owned).or_else(|| idempotency_key(&request));
+    let request_line = format!("{} {uri}\n", request.method());
     let passed_on = request.headers().contains_key(proxy::PASSED_ON);
     let body = read_body(request.into_body(), route.max_body()).await?;
-    let ctx = Ctx { agent, query, body, passed_on };
+    let request = request_id(token, &route, request_line, &body)?;
+    let ctx = Ctx { agent, query, body, request, passed_on };
     let pretty = ctx.query.flag("pretty").map_err(Failure::bad)?;
     Ok(run(&ctx, route).await?.into_response(pretty))
+}
+
+/// The id in the header of the RFC draft, which puts it in quotes.
+fn idempotency_key(request: &Request) -> Option<String> {
+    let text = request.headers().get("idempotency-key")?.to_str().ok()?.trim();
+    Some(text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).unwrap_or(text).to_owned())
+}
+
+/// Which write this is, if the caller gave it an id.
+fn request_id(token: Option<String>, route: &Route, request_line: String, body: &[u8]) -> Result<Option<RequestId>, Failure> {
+    let Some(id) = token else { return Ok(None) };
+    if !route.takes_request_id() {
+        return Err(Failure::bad("not supported yet: an idempotency token for this request"));
+    }
+    if id.is_empty() || id.len() > MAX_REQUEST_ID_BYTES {
+        return Err(Failure::bad(format!("the idempotency token has {} bytes, and 1 to {MAX_REQUEST_ID_BYTES} are allowed", id.len())));
+    }
+    let digest = Digest::of_bytes(&[request_line.as_bytes(), body].concat());
+    Ok(Some(RequestId { id, digest }))
 }
 
 /// There is one region so far; a request for another one must not be answered by this one.
@@ -226,6 +254,15 @@ async fn run(ctx: &Ctx, route: Route) -> Result<Reply, Failure> {
 }
 
 impl Ctx {
+    /// Writes a change; once, if the caller gave it an id.
+    pub(crate) async fn write(&self, command: Command) -> Result<(u64, Outcome), Failure> {
+        let command = match self.request.clone() {
+            Some(request) => Command::Once { request, command: Box::new(command) },
+            None => command,
+        };
+        Ok(self.server()?.propose(command).await?)
+    }
+
     /// The server part. An agent without one never comes here: `dispatch` passes those requests on.
     pub(crate) fn server(&self) -> Result<&Server, Failure> {
         self.agent.server.as_ref().ok_or_else(|| Failure::text(StatusCode::NOT_FOUND, "this agent is not a server"))

@@ -146,3 +146,46 @@ async fn counts_are_kept_when_asked_for() {
     assert_eq!(world.get("/v1/job/web").await.ok()["TaskGroups"][0]["Count"], 1);
     world.end().await;
 }
+
+#[tokio::test]
+async fn a_write_that_is_sent_again_under_its_id_is_done_once() {
+    let world = World::new().await;
+    let body = json!({"Job": web()});
+    let first = world.put("/v1/jobs?idempotency_token=one", &body).await.ok();
+    let again = world.put("/v1/jobs?idempotency_token=one", &body).await;
+    assert_eq!(again.ok(), first, "the same answer, with the index of the first");
+    let evaluate = |id: &str| {
+        let request = axum::http::Request::put("/v1/job/web/evaluate").header("idempotency-key", format!("\"{id}\""));
+        request.body(axum::body::Body::from("{}")).unwrap()
+    };
+    let second = world.send(evaluate("two")).await.ok();
+    assert_eq!(world.send(evaluate("two")).await.ok(), second);
+    assert_ne!(world.send(evaluate("three")).await.ok(), second);
+    // Beside those that the scheduler makes for what it cannot place.
+    let evals = world.get("/v1/job/web/evaluations").await.ok();
+    let asked = evals.as_array().unwrap().iter().filter(|e| e["TriggeredBy"] != "queued-allocs").count();
+    assert_eq!(asked, 3, "registered, and evaluated twice: {evals:#}");
+    let mut other = web();
+    other["Priority"] = json!(70);
+    let reused = world.put("/v1/jobs?idempotency_token=one", &json!({"Job": other})).await;
+    reused.fails_with(422, "was used for another request");
+    assert_eq!(world.get("/v1/job/web").await.ok()["Version"], 0);
+    // A refusal is told again as well.
+    let gone = "/v1/job/none?idempotency_token=four";
+    world.delete(gone).await.fails(404, "job not found");
+    world.delete(gone).await.fails(404, "job not found");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn an_id_at_the_bound_is_taken_and_one_past_it_or_elsewhere_refused() {
+    let world = World::new().await;
+    let body = json!({"Job": web()});
+    let register = |bytes: usize| format!("/v1/jobs?idempotency_token={}", "x".repeat(bytes));
+    let limit = floe_state::requests::MAX_REQUEST_ID_BYTES;
+    world.put(&register(limit), &body).await.ok();
+    world.put(&register(limit + 1), &body).await.fails_with(400, "128 are allowed");
+    world.put("/v1/validate/job?idempotency_token=x", &body).await.fails_with(400, "not supported yet");
+    world.get("/v1/jobs?idempotency_token=x").await.fails_with(400, "not supported yet");
+    world.end().await;
+}

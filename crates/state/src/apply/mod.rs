@@ -17,6 +17,7 @@ mod writer;
 use crate::{
     command::{Command, Entry, Outcome, Refusal},
     ids::IdSource,
+    requests::{Request, RequestId},
     state::State,
 };
 use floe_model::{AllocId, DeploymentId, EvalId, JobKey, NodeId};
@@ -92,6 +93,7 @@ impl Writer<'_> {
             Command::RefuseAgent { id } => self.refuse_agent(id),
             Command::AcceptServer { id } => self.accept_server(id),
             Command::UseJoinToken { hash, role, id } => self.use_join_token(hash, *role, id),
+            Command::Once { request, command } => self.once(request, command),
             // The servers compare what is reported; the state has no part in it.
             Command::ReportDigest(_) => Ok(Outcome::Done),
             Command::BeginFounding { founders } => self.begin_founding(founders),
@@ -100,6 +102,24 @@ impl Writer<'_> {
             Command::Restore(wish) => self.restore(wish),
             Command::UpdateDeployment { id, status, description } => self.update_deployment(id, *status, description),
         }
+    }
+
+    /// Does a write unless it was done under its id, and remembers what it came to, refusals too.
+    fn once(&mut self, request: &RequestId, command: &Command) -> Result<Outcome, Refusal> {
+        self.state.forget_requests(self.now);
+        if let Some(known) = self.state.request(&request.id) {
+            return match known.request == *request {
+                true => Ok(Outcome::Repeated { index: known.index, outcome: Box::new(known.outcome.clone()) }),
+                false => Err(Refusal::RequestIdReused(request.id.clone())),
+            };
+        }
+        let outcome = match command {
+            // One within another would go as deep as somebody likes.
+            Command::Once { request, .. } => Outcome::Refused(Refusal::RequestIdReused(request.id.clone())),
+            command => self.run(command).unwrap_or_else(Outcome::Refused),
+        };
+        self.state.set_request(Request { request: request.clone(), index: self.index, at: self.now, outcome: outcome.clone() });
+        Ok(outcome)
     }
 
     fn set_cluster_version(&mut self, version: u32) -> Result<Outcome, Refusal> {

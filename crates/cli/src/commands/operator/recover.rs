@@ -26,7 +26,8 @@ const ASIDE: &str = "server.before-recovery";
 pub(in crate::commands) async fn command(args: &RecoverArgs) -> anyhow::Result<ExitCode> {
     // Opening a log makes one.
     let has_log = args.data_dir.join(SERVER).join(LOG).is_file();
-    if !has_log && !(args.rejoin.is_some() && args.data_dir.join(ASIDE).is_dir()) {
+    let is_set_aside = args.rejoin.is_some() && args.data_dir.join(ASIDE).is_dir();
+    if !has_log && !is_set_aside {
         bail!("{} is not the data folder of a server; -data-dir is what the agent's data_dir is", args.data_dir.display());
     }
     let folder = DataFolder::open(&args.data_dir)?;
