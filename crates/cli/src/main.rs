@@ -15,7 +15,8 @@ use clap::{CommandFactory, FromArgMatches};
 use std::process::ExitCode;
 
 // Planted defects are for the simulation. A build of anything else that turned their feature on must not end in a binary.
-const _: () = assert!(!floe_consensus::PLANTED_BUGS, "floe must not be built with the feature planted-bugs; build floe-sim by itself: -p floe-sim");
+const _: () =
+    assert!(!floe_consensus::PLANTED_BUGS, "floe must not be built with the feature planted-bugs; build floe-sim by itself: -p floe-sim");
 
 /// The version of this build.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
