@@ -48,6 +48,10 @@ impl Observer {
         let known = self.known.entry(host.name.clone()).or_default();
         let bounds = log.bounds();
         let end = bounds.last.map(|last| last.index);
+        let seen = known.log.entries.last_key_value().map(|(index, (term, _))| (*index, *term));
+        if seen.is_some() && seen == bounds.last.map(|last| (last.index, last.term)) && known.log.purged == bounds.purged.map(|p| p.index) {
+            return Ok(());
+        }
         let mut cut: Option<u64> = None;
         // From the end backwards, as far as the log is another than it was.
         while let Some((index, was)) = known.log.entries.last_key_value().map(|(index, was)| (*index, *was)) {

@@ -11,8 +11,8 @@ use crate::{
 use floe_consensus::{Status, status::Role};
 use std::rc::Rc;
 
-/// A view is compared with the replay at every such index, and at each start and end.
-const COMPARE_EVERY: u64 = 4;
+/// A view is compared with the replay at every such index, at each start and at the end; each snapshot is too.
+const COMPARE_EVERY: u64 = 16;
 
 impl Observer {
     pub(super) fn look_at_server(&mut self, world: &Rc<World>, host: &Host) {
