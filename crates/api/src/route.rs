@@ -77,6 +77,7 @@ pub enum Route {
     RaftTransfer,
     AutopilotHealth,
     JoinToken,
+    RevokeNode(String),
 }
 
 /// A path that leads nowhere.
@@ -205,6 +206,7 @@ impl Route {
             ("operator", ["raft", "peer"]) => only(method, Method::Delete, Route::RaftRemovePeer),
             ("operator", ["raft", "transfer-leadership"]) => write(Route::RaftTransfer),
             ("operator", ["autopilot", "health"]) => read(Route::AutopilotHealth),
+            ("operator", ["node", id, "revoke"]) => write(Route::RevokeNode(decode(id))),
             ("operator", ["join-token"]) => write(Route::JoinToken),
             ("agent" | "client" | "node" | "deployment" | "allocation" | "service" | "jobs" | "evaluations", [_, ..]) => {
                 Err(RouteError::NotSupportedYet)

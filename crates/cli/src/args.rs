@@ -55,7 +55,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: AllocCommand,
     },
-    /// Nodes: status
+    /// Nodes: status, and refusing one
     Node {
         #[command(subcommand)]
         command: NodeCommand,
@@ -331,6 +331,11 @@ pub(crate) struct AllocStopArgs {
 pub(crate) enum NodeCommand {
     /// Show nodes, or one of them
     Status(NodeStatusArgs),
+    /// Refuse a client for good: its certificate counts no more, and what ran there is placed elsewhere
+    Revoke {
+        /// The node's id, the beginning of it, or its name; the whole id of one that is not listed any more
+        node: String,
+    },
 }
 
 #[derive(Clone, Debug, Args)]

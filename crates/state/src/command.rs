@@ -127,6 +127,11 @@ pub enum Command {
         /// Its id, from its key.
         id: String,
     },
+    /// A client is not to come back under its id: its certificate counts no more. Its node is down from now on.
+    RefuseClient {
+        /// Its id, from its key.
+        id: String,
+    },
     /// A server that was removed for good may come back under its id after all.
     AcceptServer {
         /// Its id, from its key.
@@ -174,6 +179,7 @@ impl Command {
             Command::UpdateDeployment { .. } => "update-deployment",
             Command::CreateJoinToken { .. } => "create-join-token",
             Command::RefuseAgent { .. } => "refuse-agent",
+            Command::RefuseClient { .. } => "refuse-client",
             Command::AcceptServer { .. } => "accept-server",
             Command::UseJoinToken { .. } => "use-join-token",
             Command::BeginFounding { .. } => "begin-founding",

@@ -58,6 +58,7 @@ struct Body {
     services: Vec<ServiceRegistration>,
     join_tokens: Vec<JoinToken>,
     refused_agents: Vec<String>,
+    refused_clients: Vec<String>,
     founding: Option<Founding>,
 }
 
@@ -104,6 +105,7 @@ impl State {
             services: self.services.values().map(|s| (**s).clone()).collect(),
             join_tokens: self.join_tokens.values().map(|t| (**t).clone()).collect(),
             refused_agents: self.refused_agents.iter().cloned().collect(),
+            refused_clients: self.refused_clients.iter().cloned().collect(),
             founding: self.founding.as_deref().cloned(),
         };
         let mut bytes = MAGIC.to_vec();
@@ -164,6 +166,7 @@ fn build(body: Body) -> Result<State, DecodeError> {
         state.set_service(Arc::new(service));
     }
     state.refused_agents = body.refused_agents.into_iter().collect();
+    state.refused_clients = body.refused_clients.into_iter().collect();
     state.founding = body.founding.map(Arc::new);
     for token in body.join_tokens {
         state.join_tokens.insert(token.hash.clone(), Arc::new(token));

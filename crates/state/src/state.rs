@@ -48,7 +48,9 @@ pub struct State {
     pub(crate) deployments: OrdMap<DeploymentId, Arc<Deployment>>,
     pub(crate) services: OrdMap<ServiceKey, Arc<ServiceRegistration>>,
     pub(crate) join_tokens: OrdMap<String, Arc<JoinToken>>,
+    /// Servers, each with the client that may run in it.
     pub(crate) refused_agents: OrdSet<String>,
+    pub(crate) refused_clients: OrdSet<String>,
     pub(crate) founding: Option<Arc<Founding>>,
     /// Derived from the tables; never encoded.
     pub(crate) derived: Index,
@@ -179,9 +181,9 @@ impl State {
         self.join_tokens.get(hash)
     }
 
-    /// Whether the agent with this id was removed for good.
+    /// Whether the agent with this id, server or client, was removed for good.
     pub fn is_agent_refused(&self, id: &str) -> bool {
-        self.refused_agents.contains(id)
+        self.refused_agents.contains(id) || self.refused_clients.contains(id)
     }
 
     /// Whether the server with this id was removed for good.

@@ -38,7 +38,10 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             AllocCommand::Logs(args) => wait(alloc::logs(&client(global)?, &args)),
             AllocCommand::Stop(args) => wait(alloc::stop(&client(global)?, &args)),
         },
-        Command::Node { command: NodeCommand::Status(args) } => wait(node::status(&client(global)?, &args)),
+        Command::Node { command } => match command {
+            NodeCommand::Status(args) => wait(node::status(&client(global)?, &args)),
+            NodeCommand::Revoke { node } => wait(node::revoke(&client(global)?, &node)),
+        },
         Command::Service { command } => match command {
             ServiceCommand::List { json } => wait(service::list(&client(global)?, json)),
             ServiceCommand::Info(args) => wait(service::info(&client(global)?, &args)),

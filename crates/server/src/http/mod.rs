@@ -218,6 +218,7 @@ async fn run(ctx: &Ctx, route: Route) -> Result<Reply, Failure> {
         Route::RaftAddPeer => operator::add(ctx).await,
         Route::RaftTransfer => operator::transfer(ctx).await,
         Route::AutopilotHealth => operator::health(ctx).await,
+        Route::RevokeNode(id) => operator::revoke(ctx, id).await,
         Route::JoinToken => operator::join_token(ctx).await,
     }
 }

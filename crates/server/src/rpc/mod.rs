@@ -67,9 +67,10 @@ pub fn router(server: Server, peers: Peers, agent: Agent) -> Router {
         .with_state(members)
 }
 
-/// The RPC port of an agent without the server part: what servers ask of its node.
+/// The RPC port of an agent without the server part: what servers ask of its node. Only they: a client that is refused at the servers must not
+/// come in by another one, which would pass on what it asks.
 pub fn node_router(agent: Agent) -> Router {
-    http::router(agent).layer(from_fn(members_only))
+    http::router(agent).layer(from_fn(servers_only)).layer(from_fn(members_only))
 }
 
 async fn members_only(Extension(caller): Extension<Caller>, request: Request, next: Next) -> Response {
@@ -139,5 +140,36 @@ impl Members {
         let headers = [(rpc::FORWARDED_HEADER, "true")];
         let response = self.peers.post(&leader, path, &headers, body, FORWARD_DEADLINE).await.map_err(unavailable)?;
         Ok(response.map(Body::new))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use floe_pki::{ClusterId, Keypair, Peer, Role};
+    use floe_rpc::{Channels, Security, Servers};
+    use std::sync::Arc;
+    use tower::ServiceExt;
+
+    fn member(role: Role) -> Caller {
+        let (id, cluster) = (Keypair::generate().id(), ClusterId::draw());
+        Caller::Member(Arc::new(Peer { id, role, cluster, name: "x".parse().unwrap(), not_after: floe_model::Timestamp(0) }))
+    }
+
+    /// What the RPC port of a node without the server part answers to `caller`.
+    async fn node_answers(caller: Caller) -> StatusCode {
+        let servers = Servers::new(Channels::new(Security::Plain), Vec::new());
+        let agent = Agent { server: None, node: Arc::default(), servers, security: Security::Plain, config: Arc::default(), version: "0" };
+        let request = Request::get("/livez").body(Body::empty()).unwrap();
+        node_router(agent).layer(Extension(caller)).oneshot(request).await.unwrap().status()
+    }
+
+    #[tokio::test]
+    async fn a_node_answers_servers_only() {
+        assert_eq!(node_answers(member(Role::Server)).await, StatusCode::OK);
+        assert_eq!(node_answers(Caller::Trusted).await, StatusCode::OK);
+        assert_eq!(node_answers(member(Role::Client)).await, StatusCode::FORBIDDEN, "it would pass on what another client may not ask");
+        assert_eq!(node_answers(Caller::Stranger).await, StatusCode::UNAUTHORIZED);
     }
 }

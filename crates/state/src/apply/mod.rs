@@ -81,6 +81,7 @@ impl Writer<'_> {
             Command::Collect { evals, allocs, jobs, deployments } => self.collect(evals, allocs, jobs, deployments),
             Command::CreateJoinToken { hash, role, expires } => self.create_join_token(hash, *role, *expires),
             Command::RefuseAgent { id } => self.refuse_agent(id),
+            Command::RefuseClient { id } => self.refuse_client(id),
             Command::AcceptServer { id } => self.accept_server(id),
             Command::UseJoinToken { hash, role, id } => self.use_join_token(hash, *role, id),
             Command::BeginFounding { founders } => self.begin_founding(founders),
