@@ -78,6 +78,8 @@ pub enum Route {
     AutopilotHealth,
     JoinToken,
     RevokeNode(String),
+    Authority,
+    RotateAuthority,
 }
 
 /// A path that leads nowhere.
@@ -207,6 +209,8 @@ impl Route {
             ("operator", ["raft", "transfer-leadership"]) => write(Route::RaftTransfer),
             ("operator", ["autopilot", "health"]) => read(Route::AutopilotHealth),
             ("operator", ["node", id, "revoke"]) => write(Route::RevokeNode(decode(id))),
+            ("operator", ["ca"]) => read(Route::Authority),
+            ("operator", ["ca", "rotate"]) => write(Route::RotateAuthority),
             ("operator", ["join-token"]) => write(Route::JoinToken),
             ("agent" | "client" | "node" | "deployment" | "allocation" | "service" | "jobs" | "evaluations", [_, ..]) => {
                 Err(RouteError::NotSupportedYet)

@@ -396,6 +396,11 @@ pub(crate) enum OperatorCommand {
         #[command(subcommand)]
         command: RaftCommand,
     },
+    /// The cluster's certificate authority
+    Ca {
+        #[command(subcommand)]
+        command: CaCommand,
+    },
     /// What looks after the servers
     Autopilot {
         #[command(subcommand)]
@@ -417,6 +422,25 @@ pub(crate) enum RaftCommand {
     AddPeer(AddPeerArgs),
     /// Have another server lead
     TransferLeadership(PeerArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CaCommand {
+    /// Show the authorities, and how far a replacement has come
+    Status {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Replace the authority by a new one, while everything runs on
+    Rotate {
+        /// Go on to the next step without the agents that are waited for: they must join anew
+        #[arg(long, conflicts_with = "cancel")]
+        force: bool,
+        /// Give the replacement up, in its first step
+        #[arg(long)]
+        cancel: bool,
+    },
 }
 
 /// Which server.

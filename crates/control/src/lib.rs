@@ -12,6 +12,7 @@
 //! | [`deadline::expired`] | a view, time | deployments that made no progress |
 //! | [`garbage::collect`] | a view, time | what is over and old |
 //! | [`autopilot::Autopilot`] | what the leader sees of the servers, time | how they are, which gets a vote, which dead one goes |
+//! | [`rotation::pending`] | a view, the servers | who has not done yet what a change of the authority asks |
 //! | [`bootstrap::Founder`] | what comes back from the other servers before there is a cluster | whom it supports, and whether it begins one |
 #![forbid(unsafe_code)]
 
@@ -22,6 +23,7 @@ pub mod broker;
 pub mod deadline;
 pub mod garbage;
 pub mod heartbeat;
+pub mod rotation;
 
 pub use autopilot::Autopilot;
 pub use blocked::Blocked;

@@ -9,6 +9,7 @@
 //! | proposer ([`leader`]) | the leader's commands, one after the other | entries |
 //! | worker ([`worker`]), one per core | deliveries | plans |
 //! | autopilot ([`autopilot`]) | the members' health, every second | promotions, removals of dead servers |
+//! | rotation ([`rotation`]) | who goes by which authority, every second | the next step of its replacement |
 //! | reporter ([`reports`]) | nodes' reports | one entry for all that arrived meanwhile |
 //! | HTTP ([`http`]) | requests | answers |
 //! | RPC ([`rpc`]) | nodes', servers' and joining machines' requests | answers, streams of desired sets |
@@ -17,13 +18,16 @@
 pub mod admission;
 mod autopilot;
 pub mod http;
+mod keyring;
 mod leader;
 pub mod peers;
 mod reports;
+mod rotation;
 pub mod rpc;
 mod serve;
 mod server;
 mod worker;
 
+pub use keyring::Keyring;
 pub use serve::{ListenError, Listener, Serving, listen, serve};
 pub use server::{Server, ServerConfig, ServerError};

@@ -158,6 +158,30 @@ pub enum Command {
         /// Its id, from its key.
         id: String,
     },
+    /// Another authority is to take the place of the present one.
+    BeginRotation {
+        /// The certificate of the present authority, in DER.
+        present: Vec<u8>,
+        /// That of the next one.
+        next: Vec<u8>,
+    },
+    /// An agent has done what the present step of the rotation asks.
+    NoteRotation {
+        /// Of which step it speaks: see [`crate::authorities::Authorities::round`].
+        round: u64,
+        /// Its id, from its key.
+        id: String,
+    },
+    /// The rotation goes on with its next step, or is over.
+    AdvanceRotation {
+        /// Which step is over.
+        round: u64,
+    },
+    /// The rotation is given up.
+    CancelRotation {
+        /// In which step.
+        round: u64,
+    },
 }
 
 impl Command {
@@ -184,6 +208,10 @@ impl Command {
             Command::UseJoinToken { .. } => "use-join-token",
             Command::BeginFounding { .. } => "begin-founding",
             Command::AdmitFounder { .. } => "admit-founder",
+            Command::BeginRotation { .. } => "begin-rotation",
+            Command::NoteRotation { .. } => "note-rotation",
+            Command::AdvanceRotation { .. } => "advance-rotation",
+            Command::CancelRotation { .. } => "cancel-rotation",
         }
     }
 }
@@ -304,6 +332,18 @@ pub enum Refusal {
     /// More servers than can begin a cluster.
     #[error("{0} servers cannot begin a cluster together: at most {MAX_FOUNDERS} can")]
     TooManyFounders(usize),
+    /// One at a time.
+    #[error("the authority is being replaced already: floe operator ca status says how far that has come")]
+    RotationUnderWay,
+    /// The server that asks has an authority that was replaced.
+    #[error("this server's authority is not the cluster's present one: wait until it has caught up, and try again")]
+    OtherAuthority,
+    /// There is none, or it has gone on.
+    #[error("no such step of a change of the authority is under way (any more): floe operator ca status says how far it has come")]
+    NoSuchRotation,
+    /// Agents have certificates of the next authority.
+    #[error("the next authority signs already, so this cannot be cancelled: let it come to its end, and replace the authority again")]
+    RotationTooFar,
     /// A token for the other role.
     #[error("the join token is for a {given}, but this machine joins as a {wanted}: make one with -{wanted}")]
     JoinTokenRole {

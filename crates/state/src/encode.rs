@@ -4,6 +4,7 @@
 //! here only the form is checked.
 
 use crate::{
+    authorities::Authorities,
     command::CLUSTER_VERSION,
     state::{State, TABLES},
     tokens::{Founding, JoinToken},
@@ -60,6 +61,7 @@ struct Body {
     refused_agents: Vec<String>,
     refused_clients: Vec<String>,
     founding: Option<Founding>,
+    authorities: Option<Authorities>,
 }
 
 /// Gathers jobs by identity, so that each is written once.
@@ -107,6 +109,7 @@ impl State {
             refused_agents: self.refused_agents.iter().cloned().collect(),
             refused_clients: self.refused_clients.iter().cloned().collect(),
             founding: self.founding.as_deref().cloned(),
+            authorities: self.authorities.as_deref().cloned(),
         };
         let mut bytes = MAGIC.to_vec();
         bytes.extend(FORMAT.to_be_bytes());
@@ -167,6 +170,7 @@ fn build(body: Body) -> Result<State, DecodeError> {
     }
     state.refused_agents = body.refused_agents.into_iter().collect();
     state.refused_clients = body.refused_clients.into_iter().collect();
+    state.authorities = body.authorities.map(Arc::new);
     state.founding = body.founding.map(Arc::new);
     for token in body.join_tokens {
         state.join_tokens.insert(token.hash.clone(), Arc::new(token));

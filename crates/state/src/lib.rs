@@ -19,9 +19,11 @@
 //! | [`encode`] | snapshots as bytes |
 //! | [`ids`] | ids from a seed |
 //! | [`tokens`] | join tokens |
+//! | [`authorities`] | which authorities are trusted, and how far a change of them has come |
 #![forbid(unsafe_code)]
 
 pub mod apply;
+pub mod authorities;
 pub mod command;
 pub mod encode;
 pub mod fit;

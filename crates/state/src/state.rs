@@ -1,6 +1,7 @@
 //! The tables, the indexes that are derived from them, and reads.
 
 use crate::{
+    authorities::Authorities,
     fit::Usage,
     index::Index,
     tokens::{Founding, JoinToken},
@@ -52,6 +53,7 @@ pub struct State {
     pub(crate) refused_agents: OrdSet<String>,
     pub(crate) refused_clients: OrdSet<String>,
     pub(crate) founding: Option<Arc<Founding>>,
+    pub(crate) authorities: Option<Arc<Authorities>>,
     /// Derived from the tables; never encoded.
     pub(crate) derived: Index,
 }
@@ -194,6 +196,11 @@ impl State {
     /// The servers that began the cluster together; `None` when one server did.
     pub fn founding(&self) -> Option<&Arc<Founding>> {
         self.founding.as_ref()
+    }
+
+    /// The cluster's authorities; `None` until the first one is to be replaced.
+    pub fn authorities(&self) -> Option<&Arc<Authorities>> {
+        self.authorities.as_ref()
     }
 
     /// Counts of a job's allocations by group and status; `None` when the job has no row.

@@ -1,6 +1,7 @@
 //! What each command does.
 
 mod alloc;
+mod ca;
 mod job;
 mod monitor;
 mod node;
@@ -12,7 +13,7 @@ mod source;
 mod up;
 
 use crate::args::{
-    AllocCommand, AutopilotCommand, Cli, Command, Global, JobCommand, NodeCommand, OperatorCommand, RaftCommand, ServerCommand,
+    AllocCommand, AutopilotCommand, CaCommand, Cli, Command, Global, JobCommand, NodeCommand, OperatorCommand, RaftCommand, ServerCommand,
     ServiceCommand,
 };
 use anyhow::{Context, anyhow};
@@ -56,6 +57,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             OperatorCommand::Raft { command: RaftCommand::RemovePeer(args) } => wait(operator::remove_peer(&client(global)?, &args)),
             OperatorCommand::Raft { command: RaftCommand::AddPeer(args) } => wait(operator::add_peer(&client(global)?, &args)),
             OperatorCommand::Raft { command: RaftCommand::TransferLeadership(args) } => wait(operator::transfer(&client(global)?, &args)),
+            OperatorCommand::Ca { command: CaCommand::Status { json } } => wait(ca::status(&client(global)?, json)),
+            OperatorCommand::Ca { command: CaCommand::Rotate { force, cancel } } => wait(ca::rotate(&client(global)?, force, cancel)),
             OperatorCommand::Autopilot { command: AutopilotCommand::Health { json } } => wait(operator::health(&client(global)?, json)),
         },
         Command::Completions { shell } => {

@@ -37,6 +37,7 @@ mod nodes;
 mod ports;
 mod races;
 mod restart;
+mod rotation;
 mod tasks;
 mod templates;
 mod up;

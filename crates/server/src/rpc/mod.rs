@@ -3,6 +3,7 @@
 //! Who calls is known from its certificate ([`Caller`]). A stranger can only ask to join, by a token or by the secret of the first servers;
 //! what is for servers is refused to clients; a node speaks for itself only.
 
+mod authorities;
 mod bootstrap;
 mod join;
 mod nodes;
@@ -27,7 +28,7 @@ use floe_api::rpc;
 use floe_consensus::config::CALL_BYTES;
 use floe_rpc::Caller;
 use floe_state::command::Refusal;
-pub use join::{CERTIFICATE_LIFETIME, Doorkeeper};
+pub use join::{AUTHORITY_LIFETIME, CERTIFICATE_LIFETIME, Doorkeeper};
 use serde::{Serialize, de::DeserializeOwned};
 use std::time::Duration;
 
@@ -46,6 +47,7 @@ pub fn router(server: Server, peers: Peers, agent: Agent) -> Router {
     let members = Members { server, peers };
     let of_servers = Router::new()
         .route(rpc::SERVER, post(raft::here_is_server))
+        .route(rpc::AUTHORITY_KEY, post(authorities::key))
         .route(&format!("{}{{kind}}", rpc::RAFT), post(raft::call).layer(DefaultBodyLimit::max(CALL_BYTES)))
         .layer(from_fn(servers_only));
     let of_members = Router::new()
@@ -54,6 +56,7 @@ pub fn router(server: Server, peers: Peers, agent: Agent) -> Router {
         .route(rpc::REPORT, post(nodes::report))
         .route(rpc::DESIRED, post(nodes::desired))
         .route(rpc::RENEW, post(join::renew))
+        .route(rpc::AUTHORITIES, post(authorities::ask))
         .merge(of_servers)
         .fallback_service(http::router(agent))
         .layer(from_fn(clients_do_not_operate))

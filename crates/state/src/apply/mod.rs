@@ -3,6 +3,7 @@
 //! Each kind of command has a file; all write through [`Writer`], which keeps the derived indexes true and notes what changed.
 
 mod allocs;
+mod authorities;
 mod collect;
 mod deployments;
 mod evals;
@@ -86,6 +87,10 @@ impl Writer<'_> {
             Command::UseJoinToken { hash, role, id } => self.use_join_token(hash, *role, id),
             Command::BeginFounding { founders } => self.begin_founding(founders),
             Command::AdmitFounder { hash, id } => self.admit_founder(hash, id),
+            Command::BeginRotation { present, next } => self.begin_rotation(present, next),
+            Command::NoteRotation { round, id } => self.note_rotation(*round, id),
+            Command::AdvanceRotation { round } => self.advance_rotation(*round),
+            Command::CancelRotation { round } => self.cancel_rotation(*round),
             Command::UpdateDeployment { id, status, description } => self.update_deployment(id, *status, description),
         }
     }
