@@ -150,13 +150,19 @@ impl Members {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use floe_pki::{ClusterId, Keypair, Peer, Role};
+    use crate::{Keyring, server::ServerConfig};
+    use floe_consensus::{Config, Consensus, DataFolder, ServerAddress, ServerId};
+    use floe_pki::{AgentId, Authority, Clock, ClusterId, Credentials, Keypair, Peer, Role, Trust};
     use floe_rpc::{Channels, Security, Servers};
     use std::sync::Arc;
     use tower::ServiceExt;
 
     fn member(role: Role) -> Caller {
-        let (id, cluster) = (Keypair::generate().id(), ClusterId::draw());
+        caller(Keypair::generate().id(), role)
+    }
+
+    fn caller(id: AgentId, role: Role) -> Caller {
+        let cluster = ClusterId::draw();
         Caller::Member(Arc::new(Peer { id, role, cluster, name: "x".parse().unwrap(), not_after: floe_model::Timestamp(0) }))
     }
 
@@ -174,5 +180,38 @@ mod tests {
         assert_eq!(node_answers(Caller::Trusted).await, StatusCode::OK);
         assert_eq!(node_answers(member(Role::Client)).await, StatusCode::FORBIDDEN, "it would pass on what another client may not ask");
         assert_eq!(node_answers(Caller::Stranger).await, StatusCode::UNAUTHORIZED);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_key_of_an_authority_is_given_to_members_of_the_agreement_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = floe_model::Timestamp(1_767_225_600_000_000_000);
+        let authority = Authority::create(ClusterId::draw(), now, CERTIFICATE_LIFETIME).unwrap();
+        let (key, certificate) = (Keypair::generate(), authority.certificate().to_vec());
+        let request = floe_pki::Request::verify(&key.request(&"s1".parse().unwrap())).unwrap();
+        let own = authority.issue(&request, Role::Server, now, CERTIFICATE_LIFETIME).unwrap();
+        let trust = Trust::new(vec![authority.certificate().clone()]).unwrap();
+        let credentials = Credentials::new(key.clone(), own, trust, Clock::new(move || now)).unwrap();
+        let address = ServerAddress { name: "s1".to_owned(), rpc: "s1.test:4647".to_owned() };
+        let data = DataFolder::open(folder.path()).unwrap();
+        let consensus = Consensus::open(Config::single(ServerId::from(key.id().to_string()), data, address)).await.unwrap();
+        let door = Doorkeeper::new(Keyring::new(vec![authority], |_| Ok(())), credentials, None);
+        let server = Server::start(ServerConfig::default(), consensus, Some(door));
+        let (channels, security) = (Channels::new(Security::Plain), Security::Plain);
+        let servers = Servers::new(channels.clone(), Vec::new());
+        let agent = Agent { server: Some(server.clone()), node: Arc::default(), servers, security, config: Arc::default(), version: "0" };
+        let port = router(server.clone(), Peers::new(channels, "s1.test:4647"), agent);
+        let asks = encode(&rpc::AskAuthorityKey { certificate }).unwrap();
+        let answer = async |caller: Caller| {
+            let request = Request::post(rpc::AUTHORITY_KEY).body(Body::from(asks.clone())).unwrap();
+            port.clone().layer(Extension(caller)).oneshot(request).await.unwrap().status()
+        };
+        assert_eq!(answer(caller(key.id(), Role::Server)).await, StatusCode::OK);
+        assert_eq!(answer(member(Role::Server)).await, StatusCode::FORBIDDEN, "a certificate alone makes no member");
+        assert_eq!(answer(member(Role::Client)).await, StatusCode::FORBIDDEN);
+        assert_eq!(answer(caller(key.id(), Role::Client)).await, StatusCode::FORBIDDEN);
+        assert_eq!(answer(Caller::Stranger).await, StatusCode::UNAUTHORIZED);
+        assert_eq!(answer(Caller::Trusted).await, StatusCode::FORBIDDEN);
+        server.stop().await;
     }
 }
