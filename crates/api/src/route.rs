@@ -79,6 +79,9 @@ pub enum Route {
     JoinToken,
     SaveSnapshot,
     RestoreSnapshot,
+    RevokeNode(String),
+    Authority,
+    RotateAuthority,
 }
 
 /// A path that leads nowhere.
@@ -207,6 +210,9 @@ impl Route {
             ("operator", ["raft", "peer"]) => only(method, Method::Delete, Route::RaftRemovePeer),
             ("operator", ["raft", "transfer-leadership"]) => write(Route::RaftTransfer),
             ("operator", ["autopilot", "health"]) => read(Route::AutopilotHealth),
+            ("operator", ["node", id, "revoke"]) => write(Route::RevokeNode(decode(id))),
+            ("operator", ["ca"]) => read(Route::Authority),
+            ("operator", ["ca", "rotate"]) => write(Route::RotateAuthority),
             ("operator", ["join-token"]) => write(Route::JoinToken),
             ("operator", ["snapshot"]) if method == Method::Put => Ok(Route::RestoreSnapshot),
             ("operator", ["snapshot"]) => read(Route::SaveSnapshot),

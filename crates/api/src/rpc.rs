@@ -5,6 +5,8 @@
 //! | [`JOIN`] | [`Join`], by a machine without a certificate | [`Joined`] |
 //! | [`BOOTSTRAP`] | [`Bootstrap`], by a server that waits to begin a cluster with others | [`Bootstrap`], in it a [`Standing`] |
 //! | [`RENEW`] | [`Renew`] | [`Renewed`] |
+//! | [`AUTHORITIES`] | [`AskAuthorities`] | [`Authorities`] |
+//! | [`AUTHORITY_KEY`] | [`AskAuthorityKey`], by a server | [`AuthorityKey`] |
 //! | [`SERVER`] | [`HereIsServer`] | [`Servers`] |
 //! | [`RAFT`] + kind | bytes of the consensus, for the server in [`TARGET_HEADER`] | bytes |
 //! | [`REGISTER`] | [`RegisterNode`] | [`Lease`] |
@@ -25,6 +27,10 @@ pub const JOIN: &str = "/rpc/v1/join";
 pub const BOOTSTRAP: &str = "/rpc/v1/bootstrap";
 /// A member gets its next certificate.
 pub const RENEW: &str = "/rpc/v1/renew";
+/// An agent asks which authorities the cluster has, and says which it goes by.
+pub const AUTHORITIES: &str = "/rpc/v1/authorities";
+/// A server asks another one for the key of an authority.
+pub const AUTHORITY_KEY: &str = "/rpc/v1/authority-key";
 /// A server says where it is, and asks to be a member if it is none.
 pub const SERVER: &str = "/rpc/v1/server";
 /// Servers agree. The kind of call follows.
@@ -125,10 +131,46 @@ pub struct Renew {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Renewed {
-    /// The certificate.
+    /// The certificate, by the authority that signs now. Whom to trust is asked separately.
     pub certificate: Vec<u8>,
-    /// The certificates of the cluster's authorities.
-    pub authorities: Vec<Vec<u8>>,
+}
+
+/// See [`AUTHORITIES`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AskAuthorities {
+    /// The fingerprints of those that the agent trusts.
+    pub trusts: Vec<String>,
+    /// The fingerprint of the one that signed its certificate.
+    pub signer: String,
+}
+
+/// See [`AUTHORITIES`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Authorities {
+    /// Which change of the authorities this is as of; zero when there was none. What is of an earlier one does not count.
+    pub round: u64,
+    /// The certificates of those to trust, that of the one which is to have signed the agent's certificate first.
+    pub certificates: Vec<Vec<u8>>,
+    /// When to ask again, in milliseconds.
+    pub again_ms: u64,
+}
+
+/// See [`AUTHORITY_KEY`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AskAuthorityKey {
+    /// The authority's certificate.
+    pub certificate: Vec<u8>,
+}
+
+/// See [`AUTHORITY_KEY`].
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AuthorityKey {
+    /// The key.
+    pub key: Vec<u8>,
 }
 
 /// See [`SERVER`].

@@ -284,6 +284,29 @@ wire! {
         /// The index right after it.
         "Index" index: u64,
     }
+
+    /// The cluster's authorities.
+    pub struct AuthorityReply {
+        "Step" step: String,
+        "Begun" begun: Timestamp,
+        "Authorities" authorities: Vec<AuthorityStatus>,
+        "Pending" pending: Vec<PendingAgent>,
+    }
+
+    /// One of them.
+    pub struct AuthorityStatus {
+        "Fingerprint" fingerprint: String,
+        "NotBefore" not_before: Timestamp,
+        "NotAfter" not_after: Timestamp,
+        "Signs" signs: bool,
+    }
+
+    /// An agent that the present step waits for.
+    pub struct PendingAgent {
+        "ID" id: String,
+        "Name" name: String,
+        "Role" role: String,
+    }
 }
 
 /// What an agent says of itself.

@@ -59,7 +59,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: AllocCommand,
     },
-    /// Nodes: status
+    /// Nodes: status, and refusing one
     Node {
         #[command(subcommand)]
         command: NodeCommand,
@@ -335,6 +335,11 @@ pub(crate) struct AllocStopArgs {
 pub(crate) enum NodeCommand {
     /// Show nodes, or one of them
     Status(NodeStatusArgs),
+    /// Refuse a client for good: its certificate counts no more, and what ran there is placed elsewhere
+    Revoke {
+        /// The node's id, the beginning of it, or its name; the whole id of one that is not listed any more
+        node: String,
+    },
 }
 
 #[derive(Clone, Debug, Args)]
@@ -395,6 +400,11 @@ pub(crate) enum OperatorCommand {
         #[command(subcommand)]
         command: RaftCommand,
     },
+    /// The cluster's certificate authority
+    Ca {
+        #[command(subcommand)]
+        command: CaCommand,
+    },
     /// What looks after the servers
     Autopilot {
         #[command(subcommand)]
@@ -441,6 +451,25 @@ pub(crate) enum RaftCommand {
     AddPeer(AddPeerArgs),
     /// Have another server lead
     TransferLeadership(PeerArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CaCommand {
+    /// Show the authorities, and how far a replacement has come
+    Status {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Replace the authority by a new one, while everything runs on
+    Rotate {
+        /// Go on to the next step without the agents that are waited for: they must join anew
+        #[arg(long, conflicts_with = "cancel")]
+        force: bool,
+        /// Give the replacement up, in its first step
+        #[arg(long)]
+        cancel: bool,
+    },
 }
 
 /// Which server.

@@ -12,6 +12,7 @@
 //! | [`deadline::expired`] | a view, time | deployments that made no progress |
 //! | [`garbage::collect`] | a view, time | what is over and old |
 //! | [`autopilot::Autopilot`] | what the leader sees of the servers, time | how they are, which gets a vote, which dead one goes |
+//! | [`rotation::pending`] | a view, the servers | who has not done yet what a change of the authority asks |
 //! | [`bootstrap::Founder`] | what comes back from the other servers before there is a cluster | whom it supports, and whether it begins one |
 //! | [`snapshots::Schedule`] | the names of backups, time | when the next is due, which old ones go |
 #![forbid(unsafe_code)]
@@ -23,6 +24,7 @@ pub mod broker;
 pub mod deadline;
 pub mod garbage;
 pub mod heartbeat;
+pub mod rotation;
 pub mod snapshots;
 
 pub use autopilot::Autopilot;

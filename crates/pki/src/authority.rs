@@ -141,6 +141,15 @@ impl fmt::Debug for Authority {
     }
 }
 
+/// What can be said of the certificate (DER) of an authority: its fingerprint, and how long it counts.
+///
+/// # Errors
+/// When it is none.
+pub fn describe(certificate: &[u8]) -> Result<(Fingerprint, Validity), AuthorityError> {
+    let root = certificate::read_root(certificate).map_err(AuthorityError::Malformed)?;
+    Ok((Fingerprint::of(certificate), root.validity))
+}
+
 /// The life of a certificate that is made at `now`.
 fn life(now: Timestamp, lifetime: Nanos) -> Result<Validity, AuthorityError> {
     if lifetime < Nanos::from_secs(1) {

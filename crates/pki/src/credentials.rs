@@ -3,7 +3,7 @@
 mod verifier;
 
 use crate::{
-    AgentId, CertificateDer, Clock, Keypair, Peer, PeerError, Trust, Validity, certificate,
+    AgentId, CertificateDer, Clock, Fingerprint, Keypair, Peer, PeerError, Trust, Validity, certificate,
     tls::{self, ALPN_H2},
 };
 use rustls::{ClientConfig, ServerConfig, sign::CertifiedKey};
@@ -48,6 +48,7 @@ struct Material {
     certified: Arc<CertifiedKey>,
     me: Peer,
     validity: Validity,
+    issuer: Fingerprint,
     trust: Trust,
 }
 
@@ -81,6 +82,11 @@ impl Credentials {
     /// How long the agent's certificate counts, and so when to renew it.
     pub fn validity(&self) -> Validity {
         self.0.current().validity
+    }
+
+    /// The authority that signed the agent's certificate.
+    pub fn issuer(&self) -> Fingerprint {
+        self.0.current().issuer
     }
 
     /// Whom the agent believes.
@@ -152,9 +158,10 @@ impl Material {
         }
         // At its own last moment it counts, whatever the clock says.
         let signer = trust.check(&own, &leaf, leaf.validity.not_after).map_err(CredentialsError::Own)?;
+        let issuer = Fingerprint::of(signer);
         let certified = Arc::new(CertifiedKey::new(vec![own, signer.clone()], key.tls()));
         let validity = leaf.validity;
-        Ok(Self { certified, me: leaf.into(), validity, trust })
+        Ok(Self { certified, me: leaf.into(), validity, issuer, trust })
     }
 }
 

@@ -112,7 +112,7 @@ pub enum PeerError {
     },
     /// Not the authority of the join token.
     #[error(
-        "the server's authority has the fingerprint {presented}, and the join token is for {pinned}: correct the address, or draw a token there"
+        "the server's authority has the fingerprint {presented}, and the join token is for {pinned}: correct the address, or draw a token there (a token ends when its cluster's authority is replaced)"
     )]
     OtherAuthority {
         /// What the token names.

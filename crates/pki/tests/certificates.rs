@@ -5,11 +5,11 @@ mod support;
 
 use floe_model::{Nanos, Timestamp};
 use floe_pki::{
-    Authority, AuthorityError, CLOCK_SKEW, CertificateDer, ClusterId, Fingerprint, Keypair, MAX_AUTHORITIES, MAX_CHAIN, MAX_REQUEST_BYTES,
-    PeerError, Request, RequestError, Role, Trust, TrustError,
+    Authority, AuthorityError, CLOCK_SKEW, CertificateDer, ClusterId, Credentials, Fingerprint, Keypair, MAX_AUTHORITIES, MAX_CHAIN,
+    MAX_REQUEST_BYTES, PeerError, Request, RequestError, Role, Trust, TrustError,
 };
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, SanType};
-use support::{DAY, NOW, YEAR, after, agent, authority, before, certify, forge, library_key, new_cluster, trust};
+use support::{DAY, NOW, TestClock, YEAR, after, agent, authority, before, certify, forge, library_key, new_cluster, trust};
 
 const SECOND: Nanos = Nanos::from_secs(1);
 
@@ -343,4 +343,19 @@ fn times_at_the_ends_of_what_can_be_written_do_no_harm() {
         let whole = ca.map(|ca| ca.validity());
         assert!(whole.is_ok_and(|life| life.not_before <= life.not_after), "{now}");
     }
+}
+
+#[test]
+fn who_signed_is_known_and_what_an_authority_is_can_be_read_from_its_certificate() {
+    let cluster = ClusterId::draw();
+    let (old, new) = (authority(cluster), authority(cluster));
+    let key = Keypair::generate();
+    let both = trust(&[&old, &new]);
+    let credentials =
+        Credentials::new(key.clone(), certify(&old, &key, "x", Role::Server), both.clone(), TestClock::new().clock()).unwrap();
+    assert_eq!(credentials.issuer(), old.fingerprint());
+    credentials.replace(certify(&new, &key, "x", Role::Server), both).unwrap();
+    assert_eq!(credentials.issuer(), new.fingerprint());
+    assert_eq!(floe_pki::authority::describe(new.certificate()).unwrap(), (new.fingerprint(), new.validity()));
+    assert!(floe_pki::authority::describe(&certify(&new, &key, "x", Role::Server)).is_err());
 }

@@ -2,7 +2,7 @@
 
 use crate::CallError;
 use bytes::Bytes;
-use floe_pki::Credentials;
+use floe_pki::{Credentials, PeerError};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
     Request, Response,
@@ -165,7 +165,15 @@ impl Channels {
             Dial::By(Security::Tls(credentials)) => credentials.client_config(),
             Dial::With(config) => Arc::clone(config),
         };
-        speak(TlsConnector::from(config).connect(floe_pki::server_name(), stream).await?).await
+        speak(TlsConnector::from(config).connect(floe_pki::server_name(), stream).await.map_err(plainly)?).await
+    }
+}
+
+/// Why the other end is not believed, in the words made for it rather than in those of the layers above.
+fn plainly(error: io::Error) -> io::Error {
+    match PeerError::beneath(&error) {
+        Some(refusal) => io::Error::other(refusal.clone()),
+        None => error,
     }
 }
 

@@ -10,6 +10,7 @@
 //! | worker ([`worker`]), one per core | deliveries | plans |
 //! | autopilot ([`autopilot`]) | the members' health, every second | promotions, removals of dead servers |
 //! | snapshot agent ([`backup`]), where it is configured | time, the folder | backups, on the leader |
+//! | rotation ([`rotation`]) | who goes by which authority, every second | the next step of its replacement |
 //! | reporter ([`reports`]) | nodes' reports | one entry for all that arrived meanwhile |
 //! | HTTP ([`http`]) | requests | answers |
 //! | RPC ([`rpc`]) | nodes', servers' and joining machines' requests | answers, streams of desired sets |
@@ -19,14 +20,17 @@ pub mod admission;
 mod autopilot;
 mod backup;
 pub mod http;
+mod keyring;
 mod leader;
 pub mod peers;
 mod reports;
+mod rotation;
 pub mod rpc;
 mod serve;
 mod server;
 mod worker;
 
 pub use backup::SnapshotConfig;
+pub use keyring::Keyring;
 pub use serve::{ListenError, Listener, Serving, listen, serve};
 pub use server::{Server, ServerConfig, ServerError};

@@ -98,6 +98,7 @@ impl Server {
         for _ in 0..config.workers.max(1) {
             tasks.spawn(worker::run(consensus.clone(), leader.clone(), stop.clone()));
         }
+        tasks.spawn(crate::rotation::run(consensus.clone(), stop.clone()));
         let health = crate::autopilot::start(&consensus, config.autopilot.clone(), &stop, &tasks);
         let snapshots = LatestSnapshots::default();
         let server = Server { inner: Arc::new(Inner { config, consensus, leader, reports, door, health, snapshots, stop, tasks }) };

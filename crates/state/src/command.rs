@@ -135,6 +135,11 @@ pub enum Command {
         /// Its id, from its key.
         id: String,
     },
+    /// A client is not to come back under its id: its certificate counts no more. Its node is down from now on.
+    RefuseClient {
+        /// Its id, from its key.
+        id: String,
+    },
     /// A server that was removed for good may come back under its id after all.
     AcceptServer {
         /// Its id, from its key.
@@ -174,6 +179,30 @@ pub enum Command {
         /// What to do; never another [`Command::Once`].
         command: Box<Command>,
     },
+    /// Another authority is to take the place of the present one.
+    BeginRotation {
+        /// The certificate of the present authority, in DER.
+        present: Vec<u8>,
+        /// That of the next one.
+        next: Vec<u8>,
+    },
+    /// An agent has done what the present step of the rotation asks.
+    NoteRotation {
+        /// Of which step it speaks: see [`crate::authorities::Authorities::round`].
+        round: u64,
+        /// Its id, from its key.
+        id: String,
+    },
+    /// The rotation goes on with its next step, or is over.
+    AdvanceRotation {
+        /// Which step is over.
+        round: u64,
+    },
+    /// The rotation is given up.
+    CancelRotation {
+        /// In which step.
+        round: u64,
+    },
 }
 
 /// See [`Command::ReportDigest`].
@@ -197,6 +226,11 @@ impl Command {
         match self {
             Command::ReportDigest(_)
             | Command::AcceptServer { .. }
+            | Command::RefuseClient { .. }
+            | Command::BeginRotation { .. }
+            | Command::NoteRotation { .. }
+            | Command::AdvanceRotation { .. }
+            | Command::CancelRotation { .. }
             | Command::BeginFounding { .. }
             | Command::AdmitFounder { .. }
             | Command::StageRestore(_)
@@ -224,6 +258,7 @@ impl Command {
             Command::UpdateDeployment { .. } => "update-deployment",
             Command::CreateJoinToken { .. } => "create-join-token",
             Command::RefuseAgent { .. } => "refuse-agent",
+            Command::RefuseClient { .. } => "refuse-client",
             Command::AcceptServer { .. } => "accept-server",
             Command::UseJoinToken { .. } => "use-join-token",
             Command::ReportDigest(_) => "report-digest",
@@ -232,6 +267,10 @@ impl Command {
             Command::StageRestore(_) => "stage-restore",
             Command::Restore(_) => "restore",
             Command::Once { command, .. } => command.name(),
+            Command::BeginRotation { .. } => "begin-rotation",
+            Command::NoteRotation { .. } => "note-rotation",
+            Command::AdvanceRotation { .. } => "advance-rotation",
+            Command::CancelRotation { .. } => "cancel-rotation",
         }
     }
 }
@@ -367,6 +406,18 @@ pub enum Refusal {
     /// A backup that is not restored.
     #[error(transparent)]
     Restore(#[from] RestoreRefusal),
+    /// One at a time.
+    #[error("the authority is being replaced already: floe operator ca status says how far that has come")]
+    RotationUnderWay,
+    /// The server that asks has an authority that was replaced.
+    #[error("this server's authority is not the cluster's present one: wait until it has caught up, and try again")]
+    OtherAuthority,
+    /// There is none, or it has gone on.
+    #[error("no such step of a change of the authority is under way (any more): floe operator ca status says how far it has come")]
+    NoSuchRotation,
+    /// Agents have certificates of the next authority.
+    #[error("the next authority signs already, so this cannot be cancelled: let it come to its end, and replace the authority again")]
+    RotationTooFar,
     /// A token for the other role.
     #[error("the join token is for a {given}, but this machine joins as a {wanted}: make one with -{wanted}")]
     JoinTokenRole {

@@ -36,9 +36,9 @@ impl State {
         }
     }
 
-    /// What goes into a backup: everything but join tokens, who began the cluster, and the pieces of another backup.
+    /// What goes into a backup: everything but join tokens, authorities, who began the cluster, and the pieces of another backup.
     pub(crate) fn for_backup(&self) -> State {
-        State { join_tokens: Rows::default(), founding: None, staging: None, ..self.clone() }
+        State { join_tokens: Rows::default(), authorities: None, founding: None, staging: None, ..self.clone() }
     }
 
     /// The highest index that any row was changed at.

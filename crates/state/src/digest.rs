@@ -87,7 +87,9 @@ impl State {
             services,
             join_tokens,
             refused_agents,
+            refused_clients,
             founding,
+            authorities,
             restored: _,
             staging: _,
             requests,
@@ -105,7 +107,9 @@ impl State {
             ("services", services.digest()),
             ("join_tokens", join_tokens.digest()),
             ("refused_agents", refused_agents.digest()),
+            ("refused_clients", refused_clients.digest()),
             ("founding", Digest::of(&founding.as_deref())),
+            ("authorities", Digest::of(&authorities.as_deref())),
             ("requests", requests.digest()),
         ]
     }

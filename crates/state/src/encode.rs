@@ -4,6 +4,7 @@
 //! here only the form is checked.
 
 use crate::{
+    authorities::Authorities,
     command::CLUSTER_VERSION,
     requests::Request,
     restore::{Restored, Staging},
@@ -62,10 +63,12 @@ struct Body {
     services: Vec<ServiceRegistration>,
     join_tokens: Vec<JoinToken>,
     refused_agents: Vec<String>,
+    refused_clients: Vec<String>,
     founding: Option<Founding>,
     restored: Restored,
     staging: Option<Staging>,
     requests: Vec<Request>,
+    authorities: Option<Authorities>,
 }
 
 /// Gathers jobs by identity, so that each is written once.
@@ -116,6 +119,8 @@ impl State {
             restored: self.restored.clone(),
             staging: self.staging.as_deref().cloned(),
             requests: self.requests.values().map(|r| (**r).clone()).collect(),
+            refused_clients: self.refused_clients.keys().cloned().collect(),
+            authorities: self.authorities.as_deref().cloned(),
         };
         let mut bytes = MAGIC.to_vec();
         bytes.extend(FORMAT.to_be_bytes());
@@ -185,6 +190,10 @@ fn build(body: Body) -> Result<State, DecodeError> {
     for id in body.refused_agents {
         state.refused_agents.insert(id, ());
     }
+    for id in body.refused_clients {
+        state.refused_clients.insert(id, ());
+    }
+    state.authorities = body.authorities.map(Arc::new);
     state.founding = body.founding.map(Arc::new);
     for request in body.requests {
         state.set_request(request);

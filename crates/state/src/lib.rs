@@ -23,11 +23,13 @@
 //! | `table`, [`digest`] | rows with the sum of their hashes; what a state amounts to, to compare servers by |
 //! | [`ids`] | ids from a seed |
 //! | [`tokens`] | join tokens |
+//! | [`authorities`] | which authorities are trusted, and how far a change of them has come |
 //! | [`requests`] | what became of writes that carry an id |
 #![forbid(unsafe_code)]
 
 pub mod apply;
 pub mod archive;
+pub mod authorities;
 pub mod command;
 pub mod content;
 pub mod digest;

@@ -4,8 +4,8 @@
 //! in between loses nothing. One last entry puts them together, reads them, and replaces all content at once, or refuses and changes nothing.
 //! Either way the pieces are gone. Those of a restore that nobody goes on with are dropped after [`STAGING_KEPT`], or by the next restore.
 //!
-//! What belongs to the cluster itself stays as it is: the version of commands, join tokens (a used one must not come back to life), the servers
-//! that began it, and who was removed for good, to whom those of the backup are added (nobody who was removed is let in by a restore).
+//! What belongs to the cluster itself stays as it is: the version of commands, join tokens (a used one must not come back to life), its
+//! authorities, the servers that began it, and who was removed for good, to whom those of the backup are added (nobody who was removed is let in by a restore).
 //!
 //! Rows keep the indexes that they had in the backup. Everything that counts indexes goes on above all that was ever told, in the backup's
 //! cluster and in this one: the state's index jumps by [`INDEX_GAP`], and its place in the log, of which agreement speaks, does not.
@@ -277,6 +277,10 @@ impl State {
         for id in backup.refused_agents.keys() {
             refused_agents.insert(id.clone(), ());
         }
+        let mut refused_clients = self.refused_clients.clone();
+        for id in backup.refused_clients.keys() {
+            refused_clients.insert(id.clone(), ());
+        }
         let restored = Restored { id: wish.id.clone(), index, digest: wish.digest };
         State {
             log_index: self.log_index,
@@ -286,6 +290,8 @@ impl State {
             table_index: [index; TABLES],
             join_tokens: self.join_tokens.clone(),
             refused_agents,
+            refused_clients,
+            authorities: self.authorities.clone(),
             founding: self.founding.clone(),
             restored,
             staging: None,

@@ -1,6 +1,7 @@
 //! The tables, the indexes that are derived from them, and reads.
 
 use crate::{
+    authorities::Authorities,
     fit::Usage,
     index::Index,
     requests::Request,
@@ -54,8 +55,11 @@ pub struct State {
     pub(crate) deployments: Rows<DeploymentId, Arc<Deployment>>,
     pub(crate) services: Rows<ServiceKey, Arc<ServiceRegistration>>,
     pub(crate) join_tokens: Rows<String, Arc<JoinToken>>,
+    /// Servers, each with the client that may run in it.
     pub(crate) refused_agents: Rows<String, ()>,
+    pub(crate) refused_clients: Rows<String, ()>,
     pub(crate) founding: Option<Arc<Founding>>,
+    pub(crate) authorities: Option<Arc<Authorities>>,
     /// The newest restore.
     pub(crate) restored: Restored,
     /// The pieces of a restore that is under way.
@@ -197,9 +201,9 @@ impl State {
         self.join_tokens.get(hash)
     }
 
-    /// Whether the agent with this id was removed for good.
+    /// Whether the agent with this id, server or client, was removed for good.
     pub fn is_agent_refused(&self, id: &str) -> bool {
-        self.refused_agents.contains_key(id)
+        self.refused_agents.contains_key(id) || self.refused_clients.contains_key(id)
     }
 
     /// Whether the server with this id was removed for good.
@@ -210,6 +214,11 @@ impl State {
     /// The servers that began the cluster together; `None` when one server did.
     pub fn founding(&self) -> Option<&Arc<Founding>> {
         self.founding.as_ref()
+    }
+
+    /// The cluster's authorities; `None` until the first one is to be replaced.
+    pub fn authorities(&self) -> Option<&Arc<Authorities>> {
+        self.authorities.as_ref()
     }
 
     /// Counts of a job's allocations by group and status; `None` when the job has no row.

@@ -3,13 +3,13 @@
 
 mod support;
 
-use floe_model::Timestamp;
+use floe_model::{NodeStatus, Timestamp};
 use floe_state::{
     Command, Outcome, State,
     command::Refusal,
-    tokens::{FOUNDING_TIME, JoinRole, MAX_FOUNDERS, MAX_JOIN_TOKENS},
+    tokens::{FOUNDING_TIME, JoinRole, MAX_FOUNDERS, MAX_JOIN_TOKENS, MAX_REFUSED_AGENTS},
 };
-use support::Machine;
+use support::{Machine, NODE, node};
 
 /// The machine's clock is here before its first command, and goes on by a second with each.
 const START: i64 = 1_700_000_000_000_000_000;
@@ -121,4 +121,36 @@ fn founders_are_bounded() {
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     assert_eq!(begin(&mut Machine::default(), &ids), Outcome::Refused(Refusal::TooManyFounders(MAX_FOUNDERS + 1)));
     assert_eq!(begin(&mut Machine::default(), ids.split_last().unwrap().1), Outcome::Done);
+}
+
+fn refuse_client(m: &mut Machine, id: &str) -> Outcome {
+    m.run(Command::RefuseClient { id: id.to_owned() }).outcome
+}
+
+#[test]
+fn a_client_that_is_refused_is_down_and_stays_out() {
+    let mut m = Machine::with_node();
+    create(&mut m, "h", JoinRole::Client, 100);
+    assert!(matches!(refuse_client(&mut m, NODE), Outcome::Evals(_)));
+    assert_eq!(m.state.node(&NODE.into()).unwrap().status, NodeStatus::Down);
+    assert_eq!(join(&mut m, "h", JoinRole::Client, NODE), Err(Refusal::AgentRefused(NODE.to_owned())));
+    let registered = m.run(Command::RegisterNode { node: Box::new(node(NODE)) }).outcome;
+    assert_eq!(registered, Outcome::Refused(Refusal::AgentRefused(NODE.to_owned())), "by a server that had not heard of it");
+    let kept = State::decode(&m.state.encode()).unwrap();
+    assert!(kept.is_agent_refused(NODE) && !kept.is_server_refused(NODE));
+    m.run(Command::AcceptServer { id: NODE.to_owned() });
+    assert!(m.state.is_agent_refused(NODE), "it is no server that could be taken in again");
+    assert_eq!(refuse_client(&mut m, "never seen"), Outcome::Evals(Vec::new()));
+    assert!(m.state.is_agent_refused("never seen"));
+}
+
+#[test]
+fn refused_agents_are_bounded_together() {
+    let mut m = Machine::default();
+    for n in 0..MAX_REFUSED_AGENTS - 1 {
+        refuse_client(&mut m, &n.to_string());
+    }
+    assert_eq!(m.run(Command::RefuseAgent { id: "server".to_owned() }).outcome, Outcome::Done);
+    assert_eq!(refuse_client(&mut m, "one more"), Outcome::Refused(Refusal::TooManyRefusedAgents));
+    assert_eq!(refuse_client(&mut m, "0"), Outcome::Evals(Vec::new()), "again");
 }

@@ -99,7 +99,7 @@ impl Agent {
         if config.server {
             let consensus = open_consensus(common, &peers).await?;
             let secret = || config.bootstrap_secret.clone();
-            let door = common.identity.as_ref().and_then(|i| Some(Doorkeeper::new(i.authority.clone()?, i.credentials.clone(), secret())));
+            let door = common.identity.as_ref().and_then(|i| Some(Doorkeeper::new(i.keyring.clone()?, i.credentials.clone(), secret())));
             let server = Server::start(server_config(config), consensus, door);
             self.server = Some(server.clone());
             if let Some(identity) = &common.identity {
@@ -135,6 +135,7 @@ impl Agent {
     fn look_after(&self, common: &Common<'_>, peers: &Peers, servers: &Servers) {
         let Some(identity) = common.identity.clone() else { return };
         tokio::spawn(identity::renew_in_time(identity.clone(), servers.clone(), self.stop.clone()));
+        tokio::spawn(identity::follow_authorities(identity.clone(), servers.clone(), self.server.clone(), self.stop.clone()));
         if let Some(server) = &self.server {
             let (consensus, config) = (server.consensus().clone(), common.config);
             tokio::spawn(announce(consensus.clone(), peers.clone(), config.name.clone(), config.retry_join.clone(), self.stop.clone()));

@@ -1,6 +1,7 @@
 //! What each command does.
 
 mod alloc;
+mod ca;
 mod job;
 mod monitor;
 mod node;
@@ -12,7 +13,7 @@ mod source;
 mod up;
 
 use crate::args::{
-    AllocCommand, AutopilotCommand, Cli, Command, Global, JobCommand, NodeCommand, OperatorCommand, RaftCommand, ServerCommand,
+    AllocCommand, AutopilotCommand, CaCommand, Cli, Command, Global, JobCommand, NodeCommand, OperatorCommand, RaftCommand, ServerCommand,
     ServiceCommand, SnapshotCommand,
 };
 use anyhow::{Context, anyhow};
@@ -38,7 +39,10 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             AllocCommand::Logs(args) => wait(alloc::logs(&client(global)?, &args)),
             AllocCommand::Stop(args) => wait(alloc::stop(&client(global)?, &args)),
         },
-        Command::Node { command: NodeCommand::Status(args) } => wait(node::status(&client(global)?, &args)),
+        Command::Node { command } => match command {
+            NodeCommand::Status(args) => wait(node::status(&client(global)?, &args)),
+            NodeCommand::Revoke { node } => wait(node::revoke(&client(global)?, &node)),
+        },
         Command::Service { command } => match command {
             ServiceCommand::List { json } => wait(service::list(&client(global)?, json)),
             ServiceCommand::Info(args) => wait(service::info(&client(global)?, &args)),
@@ -54,6 +58,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             OperatorCommand::Raft { command: RaftCommand::AddPeer(args) } => wait(operator::add_peer(&client(global)?, &args)),
             OperatorCommand::Raft { command: RaftCommand::TransferLeadership(args) } => wait(operator::transfer(&client(global)?, &args)),
             OperatorCommand::Recover(args) => wait(operator::recover::command(&args)),
+            OperatorCommand::Ca { command: CaCommand::Status { json } } => wait(ca::status(&client(global)?, json)),
+            OperatorCommand::Ca { command: CaCommand::Rotate { force, cancel } } => wait(ca::rotate(&client(global)?, force, cancel)),
             OperatorCommand::Autopilot { command: AutopilotCommand::Health { json } } => wait(operator::health(&client(global)?, json)),
             OperatorCommand::Snapshot { command } => match command {
                 SnapshotCommand::Save(args) => wait(operator::snapshot::save(&client(global)?, &args)),

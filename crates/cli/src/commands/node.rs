@@ -8,6 +8,7 @@ use crate::{
 use anyhow::Context;
 use floe_api::{ApiClient, Rows};
 use floe_model::{Allocation, Node, resources::Amounts};
+use floe_pki::AgentId;
 use std::process::ExitCode;
 
 pub(super) async fn status(client: &ApiClient, args: &NodeStatusArgs) -> anyhow::Result<ExitCode> {
@@ -34,6 +35,21 @@ pub(super) async fn status(client: &ApiClient, args: &NodeStatusArgs) -> anyhow:
         let rows: Vec<(&str, String)> = node.attributes.iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
         output::line(pairs(&rows));
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn revoke(client: &ApiClient, node: &str) -> anyhow::Result<ExitCode> {
+    let id = match resolve::node(client, node).await {
+        Ok(found) => found.id.to_string(),
+        // One that has been forgotten may have its certificate still.
+        Err(_) if node.parse::<AgentId>().is_ok() => node.to_owned(),
+        Err(error) => return Err(error),
+    };
+    let _: serde_json::Value = client.put(&format!("/v1/operator/node/{id}/revoke"), &[], &()).await?.value;
+    output::line(format!("Node {id} is refused from now on"));
+    output::note(
+        "its tasks run on there until the machine is stopped; to use it again, remove its data folder and let it join with a token",
+    );
     Ok(ExitCode::SUCCESS)
 }
 

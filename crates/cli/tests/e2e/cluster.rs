@@ -267,3 +267,54 @@ fn a_server_that_was_removed_is_taken_in_again_under_its_id() {
         assert_eq!(jobs(&servers[2]), ["again", "meanwhile"]);
     });
 }
+
+#[test]
+fn a_client_whose_certificate_is_revoked_is_refused_by_every_server() {
+    world(|world| {
+        let servers = three(world);
+        let lost = world.agent("c1").client_of(&servers[0]).start();
+        let node = text(&servers[0].api().get("/v1/nodes")[0]["ID"]).to_owned();
+        let old = servers[0].api().run_one(&web("web"));
+        let pid = lost.task_pid(&old, "t");
+        world.agent("c2").client_of(&servers[1]).start();
+        let api = format!("http://{}", servers[2].http());
+        let revoke = |node: &str| world.floe(&["node", "revoke", "-address", &api, node]);
+        revoke("11111111").fails(1, &["no node with id"]);
+        let server = text(&members(&servers[0]).unwrap()[0]["ID"]).to_owned();
+        revoke(&server).fails(1, &["is a server", "remove-peer"]);
+        assert!(revoke("c1").ok().contains(&node));
+        eventually("its work goes elsewhere", || {
+            let allocs = servers[0].api().get("/v1/job/web/allocations");
+            allocs.as_array()?.iter().any(|a| a["ClientStatus"] == "running" && a["ID"] != old).then_some(())
+        });
+        for server in &servers {
+            let nodes = server.api().get("/v1/nodes");
+            let status = |name: &str| nodes.as_array().unwrap().iter().find(|n| n["Name"] == name).unwrap()["Status"].clone();
+            assert_eq!((status("c1"), status("c2")), (json!("down"), json!("ready")));
+        }
+        // Nothing that it asks is answered, by no server.
+        let refused = |asked: &str| {
+            lost.reconfigure(|c| c["client"]["servers"] = json!([asked]));
+            lost.terminate();
+            lost.launch();
+            eventually(&format!("{asked} refuses it"), || {
+                let response = Request::get("/v1/jobs").send(lost.http()).ok()?;
+                (response.status() == 403).then(|| response.text())
+            })
+        };
+        for server in &servers {
+            assert!(refused(&server.rpc()).contains("was removed from the cluster for good"));
+        }
+        assert!(std::path::Path::new(&format!("/proc/{pid}")).exists(), "what ran there runs on: nobody can tell it to stop");
+        // Switched off and emptied it is welcome as a new one.
+        lost.terminate();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+        eventually("its task ends", || (!std::path::Path::new(&format!("/proc/{pid}")).exists()).then_some(()));
+        fs::remove_dir_all(lost.data()).unwrap();
+        let token = servers[0].api().put("/v1/operator/join-token", &json!({ "Role": "client" }));
+        world.file("c1.token", text(&token["Token"]));
+        lost.reconfigure(|c| c["client"]["servers"] = json!([servers[0].rpc()]));
+        lost.start();
+        assert_eq!(servers[0].api().get("/v1/nodes").as_array().unwrap().len(), 3);
+    });
+}

@@ -40,6 +40,7 @@ mod ports;
 mod races;
 mod recover;
 mod restart;
+mod rotation;
 mod tasks;
 mod templates;
 mod up;

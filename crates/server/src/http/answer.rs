@@ -148,7 +148,11 @@ fn refused(refusal: &Refusal) -> Failure {
         | Refusal::NodeNotDown(_)
         | Refusal::TooManyJoinTokens
         | Refusal::TooManyRefusedAgents
-        | Refusal::TooManyFounders(_) => Failure::bad(refusal),
+        | Refusal::TooManyFounders(_)
+        | Refusal::RotationUnderWay
+        | Refusal::OtherAuthority
+        | Refusal::NoSuchRotation
+        | Refusal::RotationTooFar => Failure::bad(refusal),
         Refusal::AgentRefused(_) | Refusal::NotFounder(_) | Refusal::FoundingOver => {
             Failure::text(StatusCode::FORBIDDEN, refusal.to_string())
         }

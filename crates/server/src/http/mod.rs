@@ -7,6 +7,7 @@
 mod agent;
 mod allocs;
 mod answer;
+mod authority;
 mod blocking;
 mod deployments;
 mod evals;
@@ -247,6 +248,9 @@ async fn run(ctx: &Ctx, route: Route) -> Result<Reply, Failure> {
         Route::RaftAddPeer => operator::add(ctx).await,
         Route::RaftTransfer => operator::transfer(ctx).await,
         Route::AutopilotHealth => operator::health(ctx).await,
+        Route::Authority => authority::status(ctx).await,
+        Route::RotateAuthority => authority::rotate(ctx).await,
+        Route::RevokeNode(id) => operator::revoke(ctx, id).await,
         Route::JoinToken => operator::join_token(ctx).await,
         Route::SaveSnapshot => snapshot::save(ctx).await,
         Route::RestoreSnapshot => snapshot::restore(ctx).await,

@@ -101,6 +101,21 @@ pub(super) async fn add(ctx: &Ctx) -> Result<Reply, Failure> {
     Reply::plain(&serde_json::Value::Null)
 }
 
+/// Refuses a client for good: its certificate counts no more.
+pub(super) async fn revoke(ctx: &Ctx, id: String) -> Result<Reply, Failure> {
+    let server = ctx.server()?;
+    if let Err(why) = id.parse::<floe_pki::AgentId>() {
+        return Err(Failure::bad(format!("revoke node {id:?}: {why}")));
+    }
+    if server.consensus().members().iter().any(|m| m.id.as_str() == id) {
+        return Err(Failure::bad(format!(
+            "{id} is a server: it is removed, and refused with that (floe operator raft remove-peer -peer-id {id})"
+        )));
+    }
+    server.propose(Command::RefuseClient { id }).await?;
+    Reply::plain(&serde_json::Value::Null)
+}
+
 /// Has another server lead.
 pub(super) async fn transfer(ctx: &Ctx) -> Result<Reply, Failure> {
     let to = named(ctx)?;
@@ -139,7 +154,7 @@ pub(super) async fn join_token(ctx: &Ctx) -> Result<Reply, Failure> {
     let door = server.door().ok_or_else(|| {
         Failure::bad("this agent speaks in the clear (-dev, or tls.rpc = false), on this machine only: there is nothing to join")
     })?;
-    let (token, hash) = door.draw_token();
+    let (token, hash) = door.draw_token(&server.view()).map_err(|(status, why)| Failure::text(status, why))?;
     let expires = Timestamp(crate::leader::now().0.saturating_add(ttl.0));
     server.propose(Command::CreateJoinToken { hash, role, expires }).await?;
     let servers = server.rpc_addresses();

@@ -119,7 +119,11 @@ async fn admit(members: &Members, door: &join::Doorkeeper, secret: &BootstrapSec
     if let Err(refusal) = state.founder_until(&id.to_string(), crate::leader::now()) {
         return Standing::Refused { why: refusal.to_string() };
     }
-    let token = secret.join_token(door.authority.fingerprint(), id);
+    let signer = match door.signer(&state) {
+        Ok(signer) => signer,
+        Err((_, why)) => return Standing::NotNow { why },
+    };
+    let token = secret.join_token(signer.fingerprint(), id);
     let hash = join::hex(token.hash());
     if state.join_token(&hash).is_none()
         && let Err(error) = server.propose(Command::AdmitFounder { hash, id: id.to_string() }).await

@@ -1,7 +1,7 @@
 //! The door: a machine with a token gets a certificate; a member gets its next one in time.
 
 use super::{Failure, Members, decode, encode};
-use crate::server::ServerError;
+use crate::{keyring::Keyring, server::ServerError};
 use axum::{
     Extension,
     body::Bytes,
@@ -13,40 +13,59 @@ use floe_api::rpc::{Join, Joined, Renew, Renewed};
 use floe_model::{Nanos, Timestamp};
 use floe_pki::{AgentId, Authority, BootstrapSecret, Credentials, JoinToken, Role, TokenHash};
 use floe_rpc::Caller;
-use floe_state::{Command, tokens::JoinRole};
+use floe_state::{Command, State, tokens::JoinRole};
 use std::sync::Arc;
 
 /// How long a certificate counts. Members renew theirs after two thirds of it.
 pub const CERTIFICATE_LIFETIME: Nanos = Nanos::from_mins(30 * 24 * 60);
 
+/// How long a cluster's authority counts.
+pub const AUTHORITY_LIFETIME: Nanos = Nanos::from_mins(10 * 365 * 24 * 60);
+
 /// Lets machines into the cluster: this server has the authority's key.
 #[derive(Clone)]
 pub struct Doorkeeper {
-    pub(super) authority: Arc<Authority>,
+    pub(super) keyring: Keyring,
     pub(super) credentials: Credentials,
     pub(super) secret: Option<BootstrapSecret>,
 }
 
 impl Doorkeeper {
-    /// A doorkeeper with the cluster's authority. `secret` is that of the servers that begin the cluster together, for as long as it is configured.
-    pub fn new(authority: Arc<Authority>, credentials: Credentials, secret: Option<BootstrapSecret>) -> Self {
-        Self { authority, credentials, secret }
+    /// A doorkeeper with the cluster's authorities. `secret` is that of the servers that begin the cluster together, for as long as it is configured.
+    pub fn new(keyring: Keyring, credentials: Credentials, secret: Option<BootstrapSecret>) -> Self {
+        Self { keyring, credentials, secret }
     }
 
     /// A new token, and what the cluster is to know it by.
-    pub(crate) fn draw_token(&self) -> (JoinToken, String) {
-        let token = JoinToken::draw(self.authority.fingerprint());
+    pub(crate) fn draw_token(&self, state: &State) -> Result<(JoinToken, String), Failure> {
+        let token = JoinToken::draw(self.signer(state)?.fingerprint());
         let hash = hex(token.hash());
-        (token, hash)
+        Ok((token, hash))
     }
 
-    fn authorities(&self) -> Vec<Vec<u8>> {
-        self.credentials.trust().certificates().iter().map(|c| c.to_vec()).collect()
+    /// The authorities whose keys this server has.
+    pub(crate) fn keyring(&self) -> &Keyring {
+        &self.keyring
     }
 
-    fn issue(&self, request: &[u8], role: Role, now: Timestamp) -> Result<(Vec<u8>, AgentId), Failure> {
+    /// The authority that signs now.
+    pub(crate) fn signer(&self, state: &State) -> Result<Arc<Authority>, Failure> {
+        let why =
+            "the cluster's authority was replaced, and this server does not have the key of the new one yet: ask another server, or again";
+        self.keyring.signer(state).ok_or_else(|| (StatusCode::SERVICE_UNAVAILABLE, why.to_owned()))
+    }
+
+    /// The certificates of the authorities that are trusted now, that of the one which signs first.
+    pub(crate) fn authorities(&self, state: &State) -> Vec<Vec<u8>> {
+        match state.authorities() {
+            None => self.credentials.trust().certificates().iter().map(|c| c.to_vec()).collect(),
+            Some(known) => known.trusted().into_iter().map(<[u8]>::to_vec).collect(),
+        }
+    }
+
+    fn issue(&self, state: &State, request: &[u8], role: Role, now: Timestamp) -> Result<(Vec<u8>, AgentId), Failure> {
         let request = floe_pki::Request::verify(request).map_err(|e| (StatusCode::BAD_REQUEST, e.to_string()))?;
-        let issued = self.authority.issue(&request, role, now, CERTIFICATE_LIFETIME);
+        let issued = self.signer(state)?.issue(&request, role, now, CERTIFICATE_LIFETIME);
         let certificate = issued.map_err(|e| (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?;
         Ok((certificate.to_vec(), request.id()))
     }
@@ -56,7 +75,7 @@ pub(super) fn hex(hash: TokenHash) -> String {
     hash.0.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-const IN_THE_CLEAR: &str = "this cluster speaks in the clear (tls is off): nobody needs a certificate";
+pub(super) const IN_THE_CLEAR: &str = "this cluster speaks in the clear (tls is off): nobody needs a certificate";
 
 pub(super) fn door(members: &Members) -> Result<&Doorkeeper, Failure> {
     members.server.door().ok_or_else(|| (StatusCode::NOT_IMPLEMENTED, IN_THE_CLEAR.to_owned()))
@@ -68,21 +87,22 @@ pub(super) async fn join(Shared(members): Shared<Members>, body: Bytes) -> Resul
     let join: Join = decode(&body)?;
     let token: JoinToken = join.token.parse().map_err(|e: floe_pki::TokenError| (StatusCode::BAD_REQUEST, e.to_string()))?;
     let (role, as_role) = if join.server { (Role::Server, JoinRole::Server) } else { (Role::Client, JoinRole::Client) };
+    let state = members.server.view();
     // Told before the token is used up: the machine comes again when it is upgraded.
-    let (known, cluster) = (join.version.max(1), members.server.consensus().view().cluster_version());
+    let (known, cluster) = (join.version.max(1), state.cluster_version());
     if join.server && known < cluster {
         let why = format!("a server that joins must know version {cluster}, but it knows versions up to {known}: upgrade floe on it first");
         return Err((StatusCode::FORBIDDEN, why));
     }
-    let (certificate, id) = door.issue(&join.request, role, crate::leader::now())?;
+    let (certificate, id) = door.issue(&state, &join.request, role, crate::leader::now())?;
     let used = Command::UseJoinToken { hash: hex(token.hash()), role: as_role, id: id.to_string() };
     members.server.propose(used).await.map_err(|error| match error {
         ServerError::Refused(why) => (StatusCode::FORBIDDEN, why.to_string()),
         ServerError::Propose(e) => (StatusCode::SERVICE_UNAVAILABLE, e.to_string()),
     })?;
     tracing::info!(%id, role = %as_role, "a machine joined the cluster");
-    let authority_key = if join.server { door.authority.key().to_vec() } else { Vec::new() };
-    let joined = Joined { certificate, authorities: door.authorities(), authority_key, servers: members.server.rpc_addresses() };
+    let authority_key = if join.server { door.signer(&state)?.key().to_vec() } else { Vec::new() };
+    let joined = Joined { certificate, authorities: door.authorities(&state), authority_key, servers: members.server.rpc_addresses() };
     Ok(encode(&joined)?.into_response())
 }
 
@@ -94,9 +114,9 @@ pub(super) async fn renew(
 ) -> Result<Response, Failure> {
     let door = door(&members)?;
     let Caller::Member(peer) = caller else { return Err((StatusCode::FORBIDDEN, IN_THE_CLEAR.to_owned())) };
-    let (certificate, id) = door.issue(&decode::<Renew>(&body)?.request, peer.role, crate::leader::now())?;
+    let (certificate, id) = door.issue(&members.server.view(), &decode::<Renew>(&body)?.request, peer.role, crate::leader::now())?;
     if id != peer.id {
         return Err((StatusCode::FORBIDDEN, format!("{} cannot get a certificate for {id}", peer.id)));
     }
-    Ok(encode(&Renewed { certificate, authorities: door.authorities() })?.into_response())
+    Ok(encode(&Renewed { certificate })?.into_response())
 }

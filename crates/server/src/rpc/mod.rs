@@ -3,6 +3,7 @@
 //! Who calls is known from its certificate ([`Caller`]). A stranger can only ask to join, by a token or by the secret of the first servers;
 //! what is for servers is refused to clients; a node speaks for itself only.
 
+mod authorities;
 mod bootstrap;
 mod join;
 mod nodes;
@@ -27,7 +28,7 @@ use floe_api::rpc;
 use floe_consensus::config::CALL_BYTES;
 use floe_rpc::Caller;
 use floe_state::command::Refusal;
-pub use join::{CERTIFICATE_LIFETIME, Doorkeeper};
+pub use join::{AUTHORITY_LIFETIME, CERTIFICATE_LIFETIME, Doorkeeper};
 use serde::{Serialize, de::DeserializeOwned};
 use std::time::Duration;
 
@@ -46,6 +47,7 @@ pub fn router(server: Server, peers: Peers, agent: Agent) -> Router {
     let members = Members { server, peers };
     let of_servers = Router::new()
         .route(rpc::SERVER, post(raft::here_is_server))
+        .route(rpc::AUTHORITY_KEY, post(authorities::key))
         .route(&format!("{}{{kind}}", rpc::RAFT), post(raft::call).layer(DefaultBodyLimit::max(CALL_BYTES)))
         .layer(from_fn(servers_only));
     let of_members = Router::new()
@@ -54,6 +56,7 @@ pub fn router(server: Server, peers: Peers, agent: Agent) -> Router {
         .route(rpc::REPORT, post(nodes::report))
         .route(rpc::DESIRED, post(nodes::desired))
         .route(rpc::RENEW, post(join::renew))
+        .route(rpc::AUTHORITIES, post(authorities::ask))
         .merge(of_servers)
         .fallback_service(http::router(agent))
         .layer(from_fn(clients_do_not_operate))
@@ -67,9 +70,10 @@ pub fn router(server: Server, peers: Peers, agent: Agent) -> Router {
         .with_state(members)
 }
 
-/// The RPC port of an agent without the server part: what servers ask of its node.
+/// The RPC port of an agent without the server part: what servers ask of its node. Only they: a client that is refused at the servers must not
+/// come in by another one, which would pass on what it asks.
 pub fn node_router(agent: Agent) -> Router {
-    http::router(agent).layer(from_fn(members_only))
+    http::router(agent).layer(from_fn(servers_only)).layer(from_fn(members_only))
 }
 
 async fn members_only(Extension(caller): Extension<Caller>, request: Request, next: Next) -> Response {
@@ -141,5 +145,75 @@ impl Members {
         let headers = [(rpc::FORWARDED_HEADER, "true")];
         let response = self.peers.post(&leader, path, &headers, body, FORWARD_DEADLINE).await.map_err(unavailable)?;
         Ok(response.map(Body::new))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{Keyring, server::ServerConfig};
+    use floe_consensus::{Config, Consensus, DataFolder, ServerAddress, ServerId};
+    use floe_pki::{AgentId, Authority, Clock, ClusterId, Credentials, Keypair, Peer, Role, Trust};
+    use floe_rpc::{Channels, Security, Servers};
+    use std::sync::Arc;
+    use tower::ServiceExt;
+
+    fn member(role: Role) -> Caller {
+        caller(Keypair::generate().id(), role)
+    }
+
+    fn caller(id: AgentId, role: Role) -> Caller {
+        let cluster = ClusterId::draw();
+        Caller::Member(Arc::new(Peer { id, role, cluster, name: "x".parse().unwrap(), not_after: floe_model::Timestamp(0) }))
+    }
+
+    /// What the RPC port of a node without the server part answers to `caller`.
+    async fn node_answers(caller: Caller) -> StatusCode {
+        let servers = Servers::new(Channels::new(Security::Plain), Vec::new());
+        let agent = Agent { server: None, node: Arc::default(), servers, security: Security::Plain, config: Arc::default(), version: "0" };
+        let request = Request::get("/livez").body(Body::empty()).unwrap();
+        node_router(agent).layer(Extension(caller)).oneshot(request).await.unwrap().status()
+    }
+
+    #[tokio::test]
+    async fn a_node_answers_servers_only() {
+        assert_eq!(node_answers(member(Role::Server)).await, StatusCode::OK);
+        assert_eq!(node_answers(Caller::Trusted).await, StatusCode::OK);
+        assert_eq!(node_answers(member(Role::Client)).await, StatusCode::FORBIDDEN, "it would pass on what another client may not ask");
+        assert_eq!(node_answers(Caller::Stranger).await, StatusCode::UNAUTHORIZED);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_key_of_an_authority_is_given_to_members_of_the_agreement_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = floe_model::Timestamp(1_767_225_600_000_000_000);
+        let authority = Authority::create(ClusterId::draw(), now, CERTIFICATE_LIFETIME).unwrap();
+        let (key, certificate) = (Keypair::generate(), authority.certificate().to_vec());
+        let request = floe_pki::Request::verify(&key.request(&"s1".parse().unwrap())).unwrap();
+        let own = authority.issue(&request, Role::Server, now, CERTIFICATE_LIFETIME).unwrap();
+        let trust = Trust::new(vec![authority.certificate().clone()]).unwrap();
+        let credentials = Credentials::new(key.clone(), own, trust, Clock::new(move || now)).unwrap();
+        let address = ServerAddress { name: "s1".to_owned(), rpc: "s1.test:4647".to_owned() };
+        let data = DataFolder::open(folder.path()).unwrap();
+        let consensus = Consensus::open(Config::single(ServerId::from(key.id().to_string()), data, address)).await.unwrap();
+        let door = Doorkeeper::new(Keyring::new(vec![authority], |_| Ok(())), credentials, None);
+        let server = Server::start(ServerConfig::default(), consensus, Some(door));
+        let (channels, security) = (Channels::new(Security::Plain), Security::Plain);
+        let servers = Servers::new(channels.clone(), Vec::new());
+        let agent = Agent { server: Some(server.clone()), node: Arc::default(), servers, security, config: Arc::default(), version: "0" };
+        let port = router(server.clone(), Peers::new(channels, "s1.test:4647"), agent);
+        let asks = encode(&rpc::AskAuthorityKey { certificate }).unwrap();
+        let answer = async |caller: Caller| {
+            let request = Request::post(rpc::AUTHORITY_KEY).body(Body::from(asks.clone())).unwrap();
+            port.clone().layer(Extension(caller)).oneshot(request).await.unwrap().status()
+        };
+        assert_eq!(answer(caller(key.id(), Role::Server)).await, StatusCode::OK);
+        assert_eq!(answer(member(Role::Server)).await, StatusCode::FORBIDDEN, "a certificate alone makes no member");
+        assert_eq!(answer(member(Role::Client)).await, StatusCode::FORBIDDEN);
+        assert_eq!(answer(caller(key.id(), Role::Client)).await, StatusCode::FORBIDDEN);
+        assert_eq!(answer(Caller::Stranger).await, StatusCode::UNAUTHORIZED);
+        assert_eq!(answer(Caller::Trusted).await, StatusCode::FORBIDDEN);
+        server.stop().await;
     }
 }

@@ -131,6 +131,9 @@ impl Watcher {
         tokio::pin!(keepalive);
         loop {
             self.changes.borrow_and_update();
+            if self.server.view().is_agent_refused(self.node.as_str()) {
+                return Ok(None);
+            }
             if let Some(desired) = self.news(&self.server.view()) {
                 self.known.clone_from(&desired.allocs);
                 self.first = false;

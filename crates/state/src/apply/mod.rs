@@ -3,6 +3,7 @@
 //! Each kind of command has a file; all write through [`Writer`], which keeps the derived indexes true and notes what changed.
 
 mod allocs;
+mod authorities;
 mod collect;
 mod deployments;
 mod evals;
@@ -91,6 +92,7 @@ impl Writer<'_> {
             Command::Collect { evals, allocs, jobs, deployments } => self.collect(evals, allocs, jobs, deployments),
             Command::CreateJoinToken { hash, role, expires } => self.create_join_token(hash, *role, *expires),
             Command::RefuseAgent { id } => self.refuse_agent(id),
+            Command::RefuseClient { id } => self.refuse_client(id),
             Command::AcceptServer { id } => self.accept_server(id),
             Command::UseJoinToken { hash, role, id } => self.use_join_token(hash, *role, id),
             Command::Once { request, command } => self.once(request, command),
@@ -100,6 +102,10 @@ impl Writer<'_> {
             Command::AdmitFounder { hash, id } => self.admit_founder(hash, id),
             Command::StageRestore(piece) => self.stage_restore(piece),
             Command::Restore(wish) => self.restore(wish),
+            Command::BeginRotation { present, next } => self.begin_rotation(present, next),
+            Command::NoteRotation { round, id } => self.note_rotation(*round, id),
+            Command::AdvanceRotation { round } => self.advance_rotation(*round),
+            Command::CancelRotation { round } => self.cancel_rotation(*round),
             Command::UpdateDeployment { id, status, description } => self.update_deployment(id, *status, description),
         }
     }

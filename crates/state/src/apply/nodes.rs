@@ -11,6 +11,10 @@ const NANOS_PER_SEC: i64 = 1_000_000_000;
 impl Writer<'_> {
     /// A client registers. The servers' own words about the node (eligibility, drain, events) stay.
     pub(super) fn register_node(&mut self, node: &Node) -> Result<Outcome, Refusal> {
+        if self.state.is_agent_refused(node.id.as_str()) {
+            // It was let through by a server that had not heard of it yet.
+            return Err(Refusal::AgentRefused(node.id.to_string()));
+        }
         let mut node = node.clone();
         let old = self.state.node(&node.id).cloned();
         let returns = old.as_ref().is_none_or(|o| o.status != NodeStatus::Ready);

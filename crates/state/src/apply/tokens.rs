@@ -2,10 +2,10 @@
 
 use super::writer::Writer;
 use crate::{
-    command::{Outcome, Refusal},
+    command::{NodeStatusUpdate, Outcome, Refusal},
     tokens::{FOUNDING_TIME, Founding, JoinRole, JoinToken, MAX_FOUNDERS, MAX_JOIN_TOKENS, MAX_REFUSED_AGENTS},
 };
-use floe_model::Timestamp;
+use floe_model::{NodeStatus, Timestamp};
 use std::{collections::BTreeSet, sync::Arc};
 
 impl Writer<'_> {
@@ -43,11 +43,23 @@ impl Writer<'_> {
     }
 
     pub(super) fn refuse_agent(&mut self, id: &str) -> Result<Outcome, Refusal> {
-        if self.state.refused_agents.len() >= MAX_REFUSED_AGENTS && !self.state.is_agent_refused(id) {
-            return Err(Refusal::TooManyRefusedAgents);
-        }
+        self.check_room_for_refused(id)?;
         self.state.refused_agents.insert(id.to_owned(), ());
         Ok(Outcome::Done)
+    }
+
+    fn check_room_for_refused(&self, id: &str) -> Result<(), Refusal> {
+        let remembered = self.state.refused_agents.len() + self.state.refused_clients.len();
+        let is_full = remembered >= MAX_REFUSED_AGENTS && !self.state.is_agent_refused(id);
+        if is_full { Err(Refusal::TooManyRefusedAgents) } else { Ok(()) }
+    }
+
+    /// What ran on the client's node is placed elsewhere at once: nobody hears of the node any more.
+    pub(super) fn refuse_client(&mut self, id: &str) -> Result<Outcome, Refusal> {
+        self.check_room_for_refused(id)?;
+        self.state.refused_clients.insert(id.to_owned(), ());
+        let message = "Node's certificate revoked".to_owned();
+        self.update_node_status(&[NodeStatusUpdate { id: id.into(), status: NodeStatus::Down, message }])
     }
 
     pub(super) fn accept_server(&mut self, id: &str) -> Result<Outcome, Refusal> {

@@ -25,8 +25,12 @@ pub(super) struct Record {
     /// Empty while this machine is joining: its key is kept, because a token that was used lets only that one in again.
     pub(super) certificate: Vec<u8>,
     pub(super) authorities: Vec<Vec<u8>>,
-    /// Empty on clients.
+    /// The key of the first authority; empty on clients.
     pub(super) authority_key: Vec<u8>,
+    /// Further authorities whose keys this server has, while one is replaced: certificate and key.
+    pub(super) other_keys: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The change of the authorities that this machine goes by.
+    pub(super) authorities_round: u64,
     pub(super) is_founder: bool,
     /// Which server this one supports to begin the cluster; empty when none, and of no meaning once it is in a cluster.
     pub(super) supports: String,
@@ -46,11 +50,25 @@ impl Record {
         Ok(Credentials::new(key, CertificateDer::from(self.certificate.clone()), self.trust()?, clock)?)
     }
 
-    /// The authority, on a server: the newest one is the first.
-    pub(super) fn authority(&self) -> anyhow::Result<Option<Authority>> {
-        match self.authorities.first() {
-            Some(certificate) if !self.authority_key.is_empty() => Ok(Some(Authority::from_parts(certificate, &self.authority_key)?)),
-            _ => Ok(None),
+    /// The authorities whose keys a server has, the one that signs first; none on a client.
+    pub(super) fn keys(&self) -> anyhow::Result<Vec<Authority>> {
+        let first =
+            self.authorities.first().filter(|_| !self.authority_key.is_empty()).map(|certificate| (certificate, &self.authority_key));
+        let others = self.other_keys.iter().map(|(certificate, key)| (certificate, key));
+        Ok(first.into_iter().chain(others).map(|(certificate, key)| Authority::from_parts(certificate, key)).collect::<Result<_, _>>()?)
+    }
+
+    /// Keeps the keys of these authorities.
+    pub(super) fn set_keys(&mut self, keys: &[Arc<Authority>]) {
+        self.authority_key.clear();
+        self.other_keys.clear();
+        for key in keys {
+            let (certificate, key) = (key.certificate().to_vec(), key.key().to_vec());
+            if self.authorities.first() == Some(&certificate) {
+                self.authority_key = key;
+            } else {
+                self.other_keys.push((certificate, key));
+            }
         }
     }
 

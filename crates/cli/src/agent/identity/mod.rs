@@ -13,20 +13,22 @@ use anyhow::{Context, bail};
 pub(super) use bootstrap::Ports;
 pub(super) use file::IdentityFile;
 use file::Record;
-use floe_model::{Nanos, Timestamp};
+use floe_model::Timestamp;
 use floe_pki::{AgentId, Authority, Clock, ClusterId, Credentials, Keypair, Name, Request, Role};
-use floe_server::{Server, rpc::CERTIFICATE_LIFETIME};
-pub(super) use renew::renew_in_time;
-use std::{path::Path, sync::Arc};
-
-/// How long a cluster's authority counts.
-const AUTHORITY_LIFETIME: Nanos = Nanos::from_mins(10 * 365 * 24 * 60);
+use floe_server::{
+    Keyring, Server,
+    rpc::{AUTHORITY_LIFETIME, CERTIFICATE_LIFETIME},
+};
+pub(super) use renew::{follow_authorities, renew_in_time};
+use std::path::Path;
 
 /// Who this machine is.
 pub(super) struct Identity {
     pub(super) credentials: Credentials,
-    /// Servers have it, and let others in.
-    pub(super) authority: Option<Arc<Authority>>,
+    /// Servers have the authorities' keys, and let others in.
+    pub(super) keyring: Option<Keyring>,
+    /// Held by whoever exchanges certificate or trust.
+    changing: tokio::sync::Mutex<()>,
     pub(super) file: IdentityFile,
     /// This machine made the cluster.
     pub(super) is_founder: bool,
@@ -62,11 +64,21 @@ pub(super) async fn open(config: &AgentConfig, data: &Path, ports: &Ports<'_>) -
     }
     let what = || format!("identity file {}", file.path().display());
     let credentials = record.credentials(Clock::new(now)).with_context(what)?;
-    let authority = record.authority().with_context(what)?.map(Arc::new);
-    if let Some(authority) = authority.as_ref().filter(|_| is_new && record.is_founder) {
-        tracing::info!(cluster = %authority.cluster(), server = %credentials.me().id, "this server makes a new cluster");
+    let keys = record.keys().with_context(what)?;
+    let keyring = (!keys.is_empty()).then(|| keyring(keys, &file));
+    if is_new && record.is_founder {
+        tracing::info!(cluster = %credentials.me().cluster, server = %credentials.me().id, "this server makes a new cluster");
     }
-    Ok(Identity { credentials, authority, is_founder: record.is_founder, servers, file })
+    Ok(Identity { credentials, keyring, changing: tokio::sync::Mutex::default(), is_founder: record.is_founder, servers, file })
+}
+
+/// The keys of authorities: a further one gets into the identity file before it counts.
+fn keyring(keys: Vec<Authority>, file: &IdentityFile) -> Keyring {
+    let file = file.clone();
+    Keyring::new(keys, move |authority| {
+        let other = (authority.certificate().to_vec(), authority.key().to_vec());
+        file.edit(|record| record.other_keys.push(other)).map_err(|e| format!("{e:#}"))
+    })
 }
 
 async fn make(
