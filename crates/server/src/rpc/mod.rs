@@ -194,7 +194,7 @@ mod tests {
         let own = authority.issue(&request, Role::Server, now, CERTIFICATE_LIFETIME).unwrap();
         let trust = Trust::new(vec![authority.certificate().clone()]).unwrap();
         let credentials = Credentials::new(key.clone(), own, trust, Clock::new(move || now)).unwrap();
-        let address = ServerAddress { name: "s1".to_owned(), rpc: "s1.test:4647".to_owned() };
+        let address = ServerAddress::new("s1".to_owned(), "s1.test:4647".to_owned());
         let data = DataFolder::open(folder.path()).unwrap();
         let consensus = Consensus::open(Config::single(ServerId::from(key.id().to_string()), data, address)).await.unwrap();
         let door = Doorkeeper::new(Keyring::new(vec![authority], |_| Ok(())), credentials, None);
