@@ -185,7 +185,9 @@ impl Observer {
         let Some(((_, term), candidate)) = given else { return };
         let kept = log.vote().and_then(|bytes| wire::vote(&bytes));
         let is_kept = kept.as_ref().is_some_and(|kept| {
-            kept.leader_id.term > *term || (kept.leader_id.term == *term && kept.leader_id.voted_for.as_ref() == Some(candidate))
+            // A leader that others elected in the same term takes the place of the vote: no candidate of that term can get it any more.
+            let is_same = kept.leader_id.voted_for.as_ref() == Some(candidate) || kept.committed;
+            kept.leader_id.term > *term || (kept.leader_id.term == *term && is_same)
         });
         if !is_kept {
             let text = format!("{name} voted for {candidate} in term {term}, and found {kept:?} when it started");
