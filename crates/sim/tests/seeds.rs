@@ -29,6 +29,7 @@ const WORTH_IT: &[&str] = &[
 const FAILED_BEFORE: &[(u64, &str)] = &[
     (21, "a write was said to be refused when the server stopped in the middle of it: shut down"),
     (27, "a write was said to be refused when the server stopped in the middle of it: failed sync"),
+    (83, "a lost piece of a snapshot held up every server that waited for one, for a minute"),
 ];
 
 fn number(name: &str) -> Option<u64> {

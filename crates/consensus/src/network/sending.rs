@@ -17,10 +17,10 @@ use bytes::Bytes;
 use floe_store::SnapshotFile;
 use std::time::Duration;
 
-/// How long a piece may take.
-const PIECE_DEADLINE: Duration = Duration::from_secs(10);
-/// How long the last piece may take, with the check of all of them, a sync, and reading the state.
-const INSTALL_DEADLINE: Duration = Duration::from_secs(60);
+/// How long a piece may take: a lost one holds up every server that waits for a snapshot, so no longer than a slow line needs.
+const PIECE_DEADLINE: Duration = Duration::from_secs(4);
+/// Bytes of a snapshot for which the last piece may take a second longer: then all of them are checked, synced and read.
+const INSTALLED_IN_A_SECOND: u64 = 8 << 20;
 
 pub(super) async fn send(link: &Link, vote: Vote, file: SnapshotFile) -> Result<SnapshotResponse, StreamingError> {
     let _turn = link.peers.sending.acquire().await.map_err(|e| Unreachable::new(&e))?;
@@ -33,8 +33,8 @@ pub(super) async fn send(link: &Link, vote: Vote, file: SnapshotFile) -> Result<
     while offset < file.len() {
         let end = file.len().min(offset.saturating_add(SNAPSHOT_CHUNK_BYTES));
         let piece = Piece { transfer, vote: vote.clone(), total, offset: offset as u64, bytes: file.slice(offset..end) };
-        let deadline = if end == file.len() { INSTALL_DEADLINE } else { PIECE_DEADLINE };
-        match link.call(Rpc::Snapshot, &piece, deadline).await? {
+        let installs = if end == file.len() { Duration::from_secs(total / INSTALLED_IN_A_SECOND) } else { Duration::ZERO };
+        match link.call(Rpc::Snapshot, &piece, PIECE_DEADLINE + installs).await? {
             PieceAnswer::More => offset = end,
             PieceAnswer::Over(response) => return Ok(response),
             PieceAnswer::Refused(reason) => return Err(refused(link, &reason)),
