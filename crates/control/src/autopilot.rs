@@ -132,11 +132,6 @@ impl<Id: Clone + Ord> Autopilot<Id> {
         Self { config, known: BTreeMap::new() }
     }
 
-    /// Other rules from now on.
-    pub fn configure(&mut self, config: Config) {
-        self.config = config;
-    }
-
     /// Takes what the leader sees now; says how the servers are, and what to do about it.
     pub fn observe(&mut self, observation: &Observation<Id>) -> (Health<Id>, Option<Action<Id>>) {
         self.known.retain(|id, _| observation.servers.iter().any(|seen| seen.id == *id));

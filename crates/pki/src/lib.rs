@@ -50,7 +50,7 @@ pub use request::{Request, RequestError};
 pub use tls::{ALPN_H2, Clock, server_name};
 pub use token::{JoinToken, TokenError, TokenHash};
 pub use trust::{Peer, Trust, TrustError};
-pub use validity::{Renewal, Validity};
+pub use validity::Validity;
 
 pub use rustls::pki_types::CertificateDer;
 

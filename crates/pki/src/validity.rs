@@ -11,32 +11,11 @@ pub struct Validity {
     pub not_after: Timestamp,
 }
 
-/// What to do about a certificate's age.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Renewal {
-    /// Nothing before this moment.
-    NotBefore(Timestamp),
-    /// Ask for a new certificate now; the old one still counts.
-    Due,
-    /// It counts no more: only a join token brings the agent back.
-    Expired,
-}
-
 impl Validity {
     /// The moment from which a new certificate should be asked for: two thirds of the life are over, so a third is left for attempts.
     pub fn renew_at(self) -> Timestamp {
         let life = self.not_after.since(self.not_before);
         self.not_before.plus(Nanos(life.0.max(0) / 3 * 2))
-    }
-
-    /// What to do at `now`. A certificate that does not count yet is not due.
-    pub fn renewal(self, now: Timestamp) -> Renewal {
-        let renew_at = self.renew_at();
-        match now {
-            now if now > self.not_after => Renewal::Expired,
-            now if now >= renew_at => Renewal::Due,
-            _ => Renewal::NotBefore(renew_at),
-        }
     }
 }
 
@@ -50,15 +29,6 @@ mod tests {
     #[test]
     fn a_certificate_is_renewed_when_two_thirds_of_its_life_are_over() {
         assert_eq!(LIFE.renew_at(), Timestamp(1_200));
-        for (now, want) in [
-            (0, Renewal::NotBefore(Timestamp(1_200))),
-            (1_199, Renewal::NotBefore(Timestamp(1_200))),
-            (1_200, Renewal::Due),
-            (1_300, Renewal::Due),
-            (1_301, Renewal::Expired),
-        ] {
-            assert_eq!(LIFE.renewal(Timestamp(now)), want, "at {now}");
-        }
     }
 
     proptest! {
