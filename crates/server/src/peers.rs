@@ -8,7 +8,7 @@ use floe_state::command::CLUSTER_VERSION;
 use futures::future::BoxFuture;
 use http_body_util::Full;
 use hyper::{Request, Response, StatusCode, body::Incoming};
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 /// The way to the other servers. Clones share connections.
@@ -92,6 +92,8 @@ const MAX_ANSWER_BYTES: usize = 64 << 10;
 /// it one. `configured` are the addresses of the configuration: when every server has moved, only those are right.
 pub async fn announce(consensus: Consensus, peers: Peers, name: String, configured: Vec<String>, stop: CancellationToken) {
     let mut was_removed = false;
+    // Who said that this server is gone. Only these can say otherwise: those that are gone with it may still take it for a member.
+    let mut gone: BTreeSet<String> = BTreeSet::new();
     let mut said = String::new();
     let here = HereIsServer { name, rpc: peers.own_address().to_owned(), version: CLUSTER_VERSION };
     loop {
@@ -99,11 +101,12 @@ pub async fn announce(consensus: Consensus, peers: Peers, name: String, configur
         targets.extend(consensus.members().into_iter().map(|m| m.address.rpc));
         targets.sort();
         targets.dedup();
-        let told = futures::future::join_all(targets.iter().filter(|t| **t != here.rpc).map(|t| tell(&consensus, &peers, t, &here)));
+        targets.retain(|target| *target != here.rpc);
+        let told = futures::future::join_all(targets.iter().map(|target| tell(&consensus, &peers, target, &here)));
         let Some(told) = stop.run_until_cancelled(told).await else { return };
+        heed(&consensus, &mut gone, &targets, &told);
         // The same words every half a second would hide the rest of the log.
-        if let Some(Told::Refused(why)) = told.iter().find(|t| matches!(t, Told::Refused(_))).filter(|t| **t != Told::Refused(said.clone()))
-        {
+        if let Some(why) = told.iter().find_map(Told::refusal).filter(|why| **why != said) {
             tracing::warn!("a server does not take this one in: {why}");
             said.clone_from(why);
         }
@@ -133,6 +136,30 @@ enum Told {
     NotYet,
     /// It said no.
     Refused(String),
+    /// It said no, for good.
+    Gone(String),
+}
+
+impl Told {
+    fn refusal(&self) -> Option<&String> {
+        match self {
+            Told::Refused(why) | Told::Gone(why) => Some(why),
+            Told::Known | Told::NotYet => None,
+        }
+    }
+}
+
+/// Takes no part any more when somebody says that this server is gone, and takes part again when those who said so know it as a member.
+fn heed(consensus: &Consensus, gone: &mut BTreeSet<String>, targets: &[String], told: &[Told]) {
+    let of = |wanted: fn(&Told) -> bool| targets.iter().zip(told).filter(move |(_, told)| wanted(told)).map(|(target, _)| target);
+    let say_gone: Vec<String> = of(|told| matches!(told, Told::Gone(_))).cloned().collect();
+    if !say_gone.is_empty() {
+        consensus.retire();
+        gone.extend(say_gone);
+    } else if of(|told| *told == Told::Known).any(|target| gone.contains(target)) {
+        consensus.reinstate();
+        gone.clear();
+    }
 }
 
 /// Tells one server.
@@ -144,10 +171,7 @@ async fn tell(consensus: &Consensus, peers: &Peers, target: &str, here: &HereIsS
             if answer.is_member { Told::Known } else { Told::NotYet }
         }
         Err(NotTold::Refused(why)) => Told::Refused(why),
-        Err(NotTold::Gone(why)) => {
-            consensus.retire();
-            Told::Refused(why)
-        }
+        Err(NotTold::Gone(why)) => Told::Gone(why),
         Err(NotTold::Unreached(why)) => {
             tracing::debug!(server = target, why, "a server was not told where this one is");
             Told::NotYet

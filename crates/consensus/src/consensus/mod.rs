@@ -239,6 +239,11 @@ impl Consensus {
         self.inner.peers.retire();
     }
 
+    /// Who said that this server is out of the cluster says that it is a member again. Ends what [`Consensus::retire`] began.
+    pub fn reinstate(&self) {
+        self.inner.peers.reinstate();
+    }
+
     /// Waits until this server stops, and says why. An agent ends when this returns [`StopReason::Failed`].
     pub async fn stopped(&self) -> StopReason {
         self.inner.stop.wait().await

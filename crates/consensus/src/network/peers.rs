@@ -153,10 +153,15 @@ impl Peers {
         self.is_removed.load(Ordering::Relaxed)
     }
 
-    /// The cluster refuses this server for good: it calls nobody and answers nobody from now on.
+    /// The cluster refuses this server for good: it calls nobody and answers nobody until it is reinstated.
     pub(crate) fn retire(&self) {
         self.set_removed();
         self.is_retired.store(true, Ordering::Relaxed);
+    }
+
+    /// The cluster that refused this server takes it in again.
+    pub(crate) fn reinstate(&self) {
+        self.is_retired.store(false, Ordering::Relaxed);
     }
 
     pub(crate) fn is_retired(&self) -> bool {

@@ -93,8 +93,8 @@ pub(super) async fn add(ctx: &Ctx) -> Result<Reply, Failure> {
     }
     // In this order: a member is not refused, and who is refused may be tried again.
     if member.is_none() {
-        // What it is called, and which version it knows, it says itself when it comes.
-        let address = ServerAddress { name: id.clone(), rpc, version: 0 };
+        // What it is called, and which version it knows, it says itself when it comes. One of an older build stops by itself.
+        let address = ServerAddress::new(id.clone(), rpc);
         server.consensus().add_learner(ServerId::from(id.clone()), address).await.map_err(failure)?;
     }
     server.propose(Command::AcceptServer { id }).await?;
