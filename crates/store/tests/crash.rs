@@ -143,7 +143,7 @@ fn collect(waiting: &mut Vec<(usize, Answer)>, mut acknowledged: usize) -> usize
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
     #[test]
     fn nothing_acknowledged_is_lost(
         steps in prop::collection::vec(step(), 1..40),
