@@ -103,12 +103,7 @@ async fn two_of_five_keep_what_either_has_and_the_second_comes_back_under_its_id
     cluster.add(&behind, Start::Join).await;
     let second = cluster.get(&behind);
     wait_for("it catches up", || second.view().node(&"one-lacks-it".into()).is_some().then_some(())).await;
-    // The leader may not have heard yet how far it is.
-    let begun = std::time::Instant::now();
-    while let Err(error) = first.promote(id(&behind)).await {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{error}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    promote(&first, &behind).await;
     second.propose(register("both")).await.unwrap();
     cluster.agree(&[&left, &behind]).await;
     cluster.close().await;
@@ -146,11 +141,20 @@ async fn the_founder_comes_back_as_a_learner_and_nothing_else() {
     alone.add_learner(id("b"), address("b")).await.unwrap();
     let back = cluster.get("b");
     wait_for("it catches up", || back.view().node(&"n-199".into()).is_some().then_some(())).await;
-    alone.promote(id("b")).await.unwrap();
+    promote(&alone, "b").await;
     back.propose(register("after")).await.unwrap();
     assert_eq!(alone.leadership().borrow().term, term, "nobody else led for a moment");
     cluster.agree(&["a", "b"]).await;
     cluster.close().await;
+}
+
+/// Gives a server its vote, once the leader has heard how far it is.
+async fn promote(leader: &floe_consensus::Consensus, name: &str) {
+    let begun = std::time::Instant::now();
+    while let Err(error) = leader.promote(id(name)).await {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{error}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// The index of the first entry that a server's log holds.

@@ -58,7 +58,11 @@ impl Observer {
             world.violated(Invariant::CommitNeverGoesBack, text);
         }
         known.committed = committed;
-        let Some(log) = host.log.as_ref().filter(|_| status.committed.is_some()) else { return };
+        let (Some(log), Some(at)) = (&host.log, &status.committed) else { return };
+        // While a snapshot takes the place of a log, what is left of that is not what is committed.
+        if log.read(at.index..at.index + 1).unwrap_or_default().first().is_none_or(|record| record.position.term != at.term) {
+            return;
+        }
         let from = known.compared.max(known.log.purged.map_or(0, |purged| purged + 1));
         let records = log.read(from..committed + 1).unwrap_or_default();
         for record in &records {
