@@ -236,7 +236,22 @@ impl Command {
             | Command::StageRestore(_)
             | Command::Restore(_) => 2,
             Command::Once { command, .. } => command.since().max(2),
-            _ => 1,
+            Command::SetClusterVersion { .. }
+            | Command::RegisterJob(_)
+            | Command::DeregisterJob { .. }
+            | Command::EvaluateJob { .. }
+            | Command::RegisterNode { .. }
+            | Command::UpdateNodeStatus { .. }
+            | Command::DeleteNodes { .. }
+            | Command::UpdateAllocs { .. }
+            | Command::StopAlloc { .. }
+            | Command::Plan(_)
+            | Command::UpdateEvals { .. }
+            | Command::Collect { .. }
+            | Command::UpdateDeployment { .. }
+            | Command::CreateJoinToken { .. }
+            | Command::RefuseAgent { .. }
+            | Command::UseJoinToken { .. } => 1,
         }
     }
 

@@ -24,14 +24,7 @@ fn origin() -> Origin {
 
 /// A cluster with a little of everything.
 fn busy(jobs: usize) -> State {
-    let mut m = Machine::with_node();
-    m.run(Command::SetClusterVersion { version: 1 });
-    for i in 0..jobs {
-        let j = job(&format!("j{i}"), JobType::Service);
-        m.register(j.clone());
-        m.place(vec![alloc(&format!("a{i}"), &j, u32::try_from(i).unwrap())], &j);
-        m.report(&format!("a{i}"), AllocClientStatus::Running);
-    }
+    let mut m = Machine::busy(jobs);
     m.run(Command::CreateJoinToken { hash: "secret".to_owned(), role: JoinRole::Client, expires: Timestamp(i64::MAX) });
     m.run(Command::RefuseAgent { id: "thief".to_owned() });
     m.state

@@ -16,18 +16,6 @@ use support::{Machine, NODE, alloc, job, key};
 
 const HERE: &str = "here";
 
-fn busy(jobs: usize) -> Machine {
-    let mut m = Machine::with_node();
-    m.run(Command::SetClusterVersion { version: 1 });
-    for i in 0..jobs {
-        let j = job(&format!("j{i}"), JobType::Service);
-        m.register(j.clone());
-        m.place(vec![alloc(&format!("a{i}"), &j, u32::try_from(i).unwrap())], &j);
-        m.report(&format!("a{i}"), AllocClientStatus::Running);
-    }
-    m
-}
-
 fn backup(state: &State, edit: impl FnOnce(&mut Origin)) -> Vec<u8> {
     let mut origin = Origin { cluster_id: HERE.to_owned(), ..Origin::default() };
     edit(&mut origin);
@@ -67,7 +55,7 @@ fn fresh() -> Machine {
 
 #[test]
 fn a_wiped_cluster_gets_its_content_back() {
-    let old = busy(3);
+    let old = Machine::busy(3);
     let bytes = backup(&old.state, |_| {});
     let mut new = fresh();
     let outcome = run_all(&mut new, commands(&bytes, bytes.len() / 2 + 1, false));
@@ -90,7 +78,7 @@ fn a_wiped_cluster_gets_its_content_back() {
 
 #[test]
 fn a_running_cluster_goes_back_and_its_indexes_do_not() {
-    let mut m = busy(1);
+    let mut m = Machine::busy(1);
     let bytes = backup(&m.state, |_| {});
     let digest = m.state.content_digest();
     for i in 0..20 {
@@ -114,7 +102,7 @@ fn a_running_cluster_goes_back_and_its_indexes_do_not() {
 #[test]
 fn what_belongs_to_the_cluster_stays() {
     let token = |hash: &str| Command::CreateJoinToken { hash: hash.to_owned(), role: JoinRole::Client, expires: Timestamp(i64::MAX) };
-    let mut m = busy(1);
+    let mut m = Machine::busy(1);
     m.run(token("used"));
     m.run(Command::RefuseAgent { id: "early".to_owned() });
     let bytes = backup(&m.state, |_| {});
@@ -133,7 +121,7 @@ fn what_belongs_to_the_cluster_stays() {
 
 #[test]
 fn a_piece_is_taken_once_and_in_order() {
-    let bytes = backup(&busy(1).state, |_| {});
+    let bytes = backup(&Machine::busy(1).state, |_| {});
     let n = bytes.len();
     let mut m = fresh();
     let put = |m: &mut Machine, id: &str, at: usize, len: usize| m.run(piece(id, n, at, &bytes[at..at + len])).outcome;
@@ -172,7 +160,7 @@ fn at(state: &mut State, now: Timestamp, command: Command) -> Outcome {
 
 #[test]
 fn pieces_that_nobody_goes_on_with_are_dropped() {
-    let bytes = backup(&busy(1).state, |_| {});
+    let bytes = backup(&Machine::busy(1).state, |_| {});
     let begin = Timestamp(1_000);
     let other = || Command::RefuseAgent { id: "x".to_owned() };
     let mut s = fresh().state;
@@ -195,8 +183,8 @@ fn pieces_that_nobody_goes_on_with_are_dropped() {
 
 #[test]
 fn what_is_not_whole_changes_nothing() {
-    let bytes = backup(&busy(2).state, |_| {});
-    let mut m = busy(1);
+    let bytes = backup(&Machine::busy(2).state, |_| {});
+    let mut m = Machine::busy(1);
     let before = m.state.content_digest();
     let mut short = commands(&bytes, 100, false);
     short.remove(short.len() - 2);
@@ -213,15 +201,15 @@ fn what_is_not_whole_changes_nothing() {
 
 #[test]
 fn a_backup_of_another_cluster_or_without_secrets_needs_force() {
-    let foreign = backup(&busy(2).state, |o| o.cluster_id = "there".to_owned());
-    let redacted = backup(&busy(2).state, |o| o.redacted = true);
-    let mut m = busy(1);
+    let foreign = backup(&Machine::busy(2).state, |o| o.cluster_id = "there".to_owned());
+    let redacted = backup(&Machine::busy(2).state, |o| o.redacted = true);
+    let mut m = Machine::busy(1);
     let why = refusal(run_all(&mut m, commands(&foreign, PIECE_BYTES, false)));
     assert_eq!(why, RestoreRefusal::Foreign { snapshot: "there".to_owned(), cluster: HERE.to_owned() });
     assert!(why.to_string().contains("there") && why.to_string().contains(HERE), "{why}");
     assert_eq!(refusal(run_all(&mut m, commands(&redacted, PIECE_BYTES, false))), RestoreRefusal::Redacted);
     for bytes in [&foreign, &redacted] {
-        assert!(matches!(run_all(&mut busy(1), commands(bytes, PIECE_BYTES, true)), Outcome::Restored(_)));
+        assert!(matches!(run_all(&mut Machine::busy(1), commands(bytes, PIECE_BYTES, true)), Outcome::Restored(_)));
     }
     let mut with_node_only = Machine::with_node();
     with_node_only.run(Command::SetClusterVersion { version: 1 });
@@ -231,7 +219,7 @@ fn a_backup_of_another_cluster_or_without_secrets_needs_force() {
 
 #[test]
 fn a_backup_of_a_newer_cluster_is_refused_before_it_is_read() {
-    let bytes = backup(&busy(1).state, |_| {});
+    let bytes = backup(&Machine::busy(1).state, |_| {});
     let mut m = Machine::default();
     let why = refusal(run_all(&mut m, commands(&bytes, PIECE_BYTES, true)));
     assert_eq!(why, RestoreRefusal::NewerVersion { snapshot: 1, cluster: 0 });
@@ -239,7 +227,7 @@ fn a_backup_of_a_newer_cluster_is_refused_before_it_is_read() {
 
 #[test]
 fn a_restore_whose_answer_was_lost_is_done_once() {
-    let bytes = backup(&busy(1).state, |_| {});
+    let bytes = backup(&Machine::busy(1).state, |_| {});
     let mut m = fresh();
     let first = run_all(&mut m, commands(&bytes, PIECE_BYTES, false));
     let index = m.state.index();
@@ -249,7 +237,7 @@ fn a_restore_whose_answer_was_lost_is_done_once() {
 
 #[test]
 fn an_allocation_that_ended_after_the_backup_is_replaced() {
-    let mut m = busy(2);
+    let mut m = Machine::busy(2);
     let bytes = backup(&m.state, |_| {});
     run_all(&mut m, commands(&bytes, PIECE_BYTES, false));
     let evals = |m: &Machine, job: &str| m.state.evals_of_job(&key(job)).count();
@@ -265,7 +253,7 @@ fn an_allocation_that_ended_after_the_backup_is_replaced() {
 
 #[test]
 fn a_plan_made_before_a_restore_is_rejected() {
-    let mut m = busy(1);
+    let mut m = Machine::busy(1);
     let bytes = backup(&m.state, |_| {});
     let j = job("late", JobType::Service);
     m.register(j.clone());
@@ -284,8 +272,8 @@ proptest! {
     /// Wherever a server is replaced by a snapshot of another on the way, and however the pieces are cut, all come to the same.
     #[test]
     fn servers_agree_through_a_restore(size in 50usize..4_000, cut in 0usize..40, forget in any::<bool>()) {
-        let bytes = backup(&busy(3).state, |_| {});
-        let mut m = busy(2);
+        let bytes = backup(&Machine::busy(3).state, |_| {});
+        let mut m = Machine::busy(2);
         let mut all = commands(&bytes, size, false);
         if forget {
             all.remove(all.len() / 2);

@@ -34,6 +34,18 @@ impl Machine {
         self.run(Command::RegisterJob(RegisterJob { job: Box::new(job), submission: None, enforce_index: None, eval_priority: None }))
             .outcome
     }
+    /// A node, and jobs with a running allocation each.
+    pub fn busy(jobs: usize) -> Self {
+        let mut m = Machine::with_node();
+        m.run(Command::SetClusterVersion { version: 1 });
+        for i in 0..jobs {
+            let j = job(&format!("j{i}"), JobType::Service);
+            m.register(j.clone());
+            m.place(vec![alloc(&format!("a{i}"), &j, u32::try_from(i).unwrap())], &j);
+            m.report(&format!("a{i}"), AllocClientStatus::Running);
+        }
+        m
+    }
     pub fn with_node() -> Self {
         let mut m = Machine::default();
         m.run(Command::RegisterNode { node: Box::new(node(NODE)) });
