@@ -1,6 +1,7 @@
-"""Servers on machines of their own: they join by token over mutual TLS, survive kill -9 and a cut cable, move to another address, and a
-client's work survives all of it. Machines one, two and three are servers, four is a client. (Power cuts are played where the disk is one that
-loses exactly what was not synced: in the store's tests. Here the guest's own file system does not survive each of them.)
+"""Servers on machines of their own: they join by token over mutual TLS, survive kill -9, a cut cable, a slow and lossy network, a disk that is
+full or fails, clocks that jump and a pause; move to another address; and a client's work survives all of it. Machines one, two and three are
+servers, four is a client; two has its data on a disk that can be made to fail. (Power cuts are played where the disk is one that loses exactly
+what was not synced: in the store's tests. Here the guest's own file system does not survive each of them.)
 
 Needs the floe binary: tests/lanes/run --nodes one,two,three,four --memory 384 --payload target/debug/floe tests/lanes/cluster.py
 """
@@ -9,6 +10,8 @@ import json
 import shlex
 
 SERVERS = [one, two, three]
+WORKS = "linear /dev/loop0 0"
+FAILS = "flakey /dev/loop0 0 0 3600 1 error_writes"
 UNIT = """[Unit]
 Description=floe agent
 After=network.target
@@ -98,12 +101,31 @@ def page_is_there(machine):
     return machine.succeed(f"curl --silent --fail --max-time 2 http://{four.address}:8080/").strip() == "hello"
 
 
-def register(machine, name):
+def register(machine, name, fat=False):
     """Registers a job that places nothing."""
     group = {"Name": "g", "Count": 0, "Tasks": [{"Name": "t", "Driver": "exec", "Config": {"command": "/bin/true"}}]}
-    body = json.dumps({"Job": {"ID": name, "Name": name, "Datacenters": ["*"], "TaskGroups": [group]}})
-    machine.succeed(f"curl --silent --show-error --fail --max-time 5 -X PUT -d {shlex.quote(body)} http://127.0.0.1:4646/v1/jobs")
+    job = {"ID": name, "Name": name, "Datacenters": ["*"], "Meta": {"fat": "@"}, "TaskGroups": [group]}
+    filling = "head --bytes 95000 /dev/urandom | base64 --wrap 0" if fat else "echo thin"
+    machine.succeed(f"{{ printf %s {shlex.quote(json.dumps({'Job': job}).split('@')[0])}; {filling} | tr --delete '\\n'; "
+                    f"printf %s {shlex.quote(json.dumps({'Job': job}).split('@')[1])}; }} >/root/job.json")
+    machine.succeed("curl --silent --show-error --fail --max-time 10 -X PUT -d @/root/job.json http://127.0.0.1:4646/v1/jobs")
     return True
+
+
+def jobs(machine):
+    return sorted(j["ID"] for j in ask(machine, "/v1/jobs?stale"))
+
+
+def journal(machine):
+    return machine.succeed("journalctl --no-pager --unit floe.service --output cat --lines 30")
+
+
+def disk(machine, target, command="reload"):
+    """The disk under the data folder: `linear` works, `flakey` fails every write from the first one."""
+    table = f'"0 $(blockdev --getsz /dev/loop0) {target}"'
+    machine.succeed(f"dmsetup --noudevsync {command} data --table {table}")
+    if command == "reload":
+        machine.succeed("dmsetup --noudevsync suspend --noflush --nolockfs data && dmsetup --noudevsync resume data")
 
 
 def kill(machine):
@@ -116,6 +138,10 @@ for machine in machines:
     machine.wait_for_unit("multi-user.target")
     machine.copy_from_host(payload, "/usr/local/bin/floe")
     write(machine, "/etc/systemd/system/floe.service", UNIT)
+
+two.succeed("truncate --size 256M /root/disk && mkfs.ext4 -q /root/disk && losetup /dev/loop0 /root/disk")
+disk(two, WORKS, "create")
+two.succeed("dmsetup --noudevsync mknodes && mkdir -p /var/lib/floe && mount /dev/mapper/data /var/lib/floe")
 
 with subtest("three servers from one"):
     configure(one, server={"enabled": True})
@@ -181,7 +207,59 @@ with subtest("a majority is lost, and comes back"):
     two.systemctl("start floe.service")
     wait_for("two are enough", lambda: register(one, "again"))
 
+with subtest("a full disk stops a server, which says so, and goes on when there is room"):
+    three.systemctl("start floe.service")
+    wait_for("three is back", lambda: "again" in jobs(three))
+    two.execute("cat /dev/zero >/var/lib/floe/fill 2>/dev/null; sync")
+    # A log's file grows in steps: it takes more than one entry to find the disk full.
+    wait_for("two has stopped", lambda: register(one, "two-is-full", fat=True) and two.execute("pgrep --exact floe")[0] != 0)
+    t.assertIn("No space left on device", journal(two))
+    two.succeed("rm /var/lib/floe/fill")
+    two.systemctl("start floe.service")
+    wait_for("it has what it missed", lambda: "two-is-full" in jobs(two))
+
+with subtest("a leader whose disk fails makes way, and loses nothing"):
+    leaders_id = lambda: next(s["ID"] for s in ask(one, "/v1/operator/raft/configuration")["Servers"] if s["Node"] == "two")
+    one.succeed(f"floe operator raft transfer-leadership -peer-id {leaders_id()}")
+    wait_for("two leads", lambda: leader(one) == "two")
+    wait_for("two writes", lambda: register(two, "before-the-disk-failed"))
+    disk(two, FAILS)
+    wait_for("the others write", lambda: register(one, "without-its-disk"))
+    wait_for("two has stopped", lambda: two.execute("pgrep --exact floe")[0] != 0)
+    t.assertIn("the disk failed, so the log takes no more writes", journal(two))
+    two.succeed("umount /var/lib/floe")
+    disk(two, WORKS)
+    two.execute("fsck.ext4 -p /dev/mapper/data")
+    two.succeed("mount /dev/mapper/data /var/lib/floe")
+    two.systemctl("start floe.service")
+    wait_for("it has all", lambda: {"before-the-disk-failed", "without-its-disk"} <= set(jobs(two)))
+
+with subtest("a network that is slow and loses packets slows writes down, and no more"):
+    interface = "$(ip -o route get 192.168.1.254 | sed 's/.* dev \\([^ ]*\\) .*/\\1/')"
+    for machine in SERVERS:
+        machine.succeed(f"tc qdisc add dev {interface} root netem delay 15ms 5ms loss 3% duplicate 1%")
+    for n, machine in enumerate(SERVERS):
+        wait_for(f"{machine.name} writes", lambda: register(machine, f"slowly-{n}"))
+    for machine in SERVERS:
+        machine.succeed(f"tc qdisc delete dev {interface} root")
+
+with subtest("clocks jump, and a leader that slept is none"):
+    name = leader(one)
+    sleeper = next(m for m in SERVERS if m.name == name)
+    rest = [m for m in SERVERS if m is not sleeper]
+    for machine, jump in zip([sleeper, *rest], ["+2 hours", "-3 hours", "+50 minutes"]):
+        machine.succeed(f"date --set '{jump}'")
+        wait_for("it writes", lambda: register(machine, f"at-another-time-{machine.name}"))
+    t.assertEqual([n["Status"] for n in ask(rest[0], "/v1/nodes")], ["ready"])
+    sleeper.pause()
+    wait_for("the others write", lambda: register(rest[0], "meanwhile"))
+    sleeper.resume()
+    wait_for("it follows", lambda: "meanwhile" in jobs(sleeper) and leader(sleeper) not in (None, name))
+
 with subtest("nothing was lost, and the task never noticed"):
-    t.assertEqual(sorted(j["ID"] for j in ask(two, "/v1/jobs")), ["again", "moved", "web", "without-a-leader", "without-it"])
+    written = ["again", "moved", "web", "without-a-leader", "without-it", "two-is-full", "before-the-disk-failed", "without-its-disk", "meanwhile"]
+    written += [f"slowly-{n}" for n in range(3)] + [f"at-another-time-{m.name}" for m in SERVERS]
+    for machine in SERVERS:
+        t.assertEqual([j["ID"] for j in ask(machine, "/v1/jobs")], sorted(written))
     t.assertEqual(four.succeed("pgrep --exact busybox").strip(), pid)
     t.assertEqual([n["Status"] for n in ask(one, "/v1/nodes")], ["ready"])

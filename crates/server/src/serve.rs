@@ -15,6 +15,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(crate) const MAX_CONNECTIONS: usize = 4_096;
 /// The largest head of a request in bytes.
 pub(crate) const MAX_HEADER_BYTES: usize = 16 * 1024;
+/// How many calls of a member may have been given up before they were looked at. Servers' calls have short deadlines: while a machine stands still, they
+/// end by the hundred, and to close the connection because of that would make it worse. Strangers have the protocol's default (20).
+const MAX_MEMBERS_RESETS: usize = 10_000;
 /// How long a client may take to send the head of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long requests under way may take once the agent stops.
@@ -134,6 +137,9 @@ async fn connection(stream: Stream, caller: Caller, router: Router, stop: Cancel
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX))
         .keep_alive_interval(Duration::from_secs(15));
+    if matches!(caller, Caller::Member(_)) {
+        builder.http2().max_pending_accept_reset_streams(MAX_MEMBERS_RESETS);
+    }
     let named = tower::util::MapRequest::new(router, move |mut request: Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(caller.clone());
         request
