@@ -70,9 +70,9 @@ server {
 #   }
 # }
 
-# The keys that wrap the cluster's root keys, so that the log and snapshots hold them and whoever copies those has nothing. Every server needs one that
-# opens what the others wrapped. docs/guide/keyring.md says which to take. Never in data_dir. One with active set to false opens what it wrapped before,
-# and wraps nothing new.
+# The keys that wrap the cluster's root keys, so that the log and snapshots hold them and whoever copies those has nothing. Every server needs one
+# that opens what the others wrapped, kept outside of data_dir. docs/guide/key-encryption-keys.md says which to take. One with active set to false opens
+# what it wrapped before, and wraps nothing new.
 # keyring "file" {
 #   active = true
 #   path   = "/run/keys/floe-kek" # 32 random bytes, mode 0600: floe server keyring-key -out FILE
