@@ -67,6 +67,9 @@ pub(super) fn bootstrap_secret() -> ExitCode {
 pub(super) fn keyring_key(out: Option<&Path>) -> anyhow::Result<ExitCode> {
     let key = floe_keyring::draw_key_file().context("draw random numbers")?;
     match out {
+        Some(path) if path.exists() => {
+            anyhow::bail!("{} is there already: what its key wrapped would be lost with it; name another file", path.display())
+        }
         Some(path) => {
             let line = Zeroizing::new(format!("{}\n", key.as_str()));
             crate::files::write_whole(path, line.as_bytes(), false)?;
