@@ -82,3 +82,27 @@ pub(super) fn keyring_key(out: Option<&Path>) -> anyhow::Result<ExitCode> {
     );
     Ok(ExitCode::SUCCESS)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use floe_keyring::{KekConfig, Keks, Provider};
+
+    #[test]
+    fn a_key_file_is_made_once_and_can_be_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kek");
+        let ids = || {
+            let config = KekConfig { active: true, provider: Provider::File { path: path.clone() } };
+            Keks::open(vec![config], None).unwrap().ids()
+        };
+        keyring_key(Some(&path)).unwrap();
+        let made = ids();
+        let again = keyring_key(Some(&path)).unwrap_err().to_string();
+        assert!(again.contains("is there already") && ids() == made, "{again}");
+        std::fs::remove_file(&path).unwrap();
+        keyring_key(Some(&path)).unwrap();
+        assert_ne!(ids(), made);
+    }
+}
