@@ -10,6 +10,7 @@
 //! | [`wire`] | decoding of hostile JSON: case-insensitive keys, paths in errors, unknown keys reported |
 //! | [`job`], [`group`], [`task`], [`network`], [`resources`], [`service`], [`consul`], [`volume`] | the job model |
 //! | [`node`], [`alloc`], [`eval`], [`deployment`] | what the cluster makes of jobs |
+//! | [`keyring`] | what is kept of root keys, and what they seal |
 //! | [`canonical`] | fills in the defaults |
 //! | [`validate`] | the rules a job must keep |
 //! | [`support`] | what floe does not act on yet, refused by name |
@@ -28,6 +29,7 @@ pub mod eval;
 pub mod group;
 pub mod ids;
 pub mod job;
+pub mod keyring;
 pub mod network;
 pub mod node;
 mod report;
@@ -46,6 +48,7 @@ pub use eval::{EvalStatus, EvalTrigger, Evaluation};
 pub use group::TaskGroup;
 pub use ids::{AllocId, DeploymentId, EvalId, JobId, JobKey, Namespace, NodeId};
 pub use job::{Job, JobStatus, JobType};
+pub use keyring::{KeyId, Sealed, Wrapped};
 pub use node::{Node, NodeStatus};
 pub use service::ServiceRegistration;
 pub use task::Task;

@@ -2,11 +2,13 @@
 
 mod bootstrap;
 mod check;
+mod keyring;
 
 use crate::args::AgentArgs;
 use anyhow::{Context, bail};
 use floe_consensus::Timings;
 use floe_control::{autopilot, garbage::Thresholds, heartbeat::Timing, snapshots::Schedule};
+use floe_keyring::{KekConfig, Keks};
 use floe_model::{Nanos, StringMap, wire};
 use floe_network::{NetworkConfig, Subnet};
 use floe_pki::BootstrapSecret;
@@ -38,6 +40,7 @@ wire! {
         "advertise" advertise: AdvertiseBlock,
         "ports" ports: PortsBlock,
         "autopilot" autopilot: AutopilotBlock,
+        "keyring" keyring: BTreeMap<String, Value>,
         "snapshot" snapshot: SnapshotBlock,
         "server" server: ServerBlock,
         "client" client: ClientBlock,
@@ -156,7 +159,6 @@ const NOT_YET: &[&str] = &[
     "disable_update_check",
     "enable_debug",
     "enable_syslog",
-    "keyring",
     "leave_on_interrupt",
     "leave_on_terminate",
     "limits",
@@ -223,6 +225,8 @@ pub(crate) struct AgentConfig {
     pub(crate) bootstrap_expect: u16,
     /// What those servers share.
     pub(crate) bootstrap_secret: Option<BootstrapSecret>,
+    /// What wraps the root keys.
+    pub(crate) keks: Vec<KekConfig>,
     /// Servers of the cluster that this server belongs to, `host:port`.
     pub(crate) retry_join: Vec<String>,
     pub(crate) http_port: u16,
@@ -315,6 +319,7 @@ impl AgentConfig {
             join_token: join_token(args, &file)?,
             bootstrap_expect: file.server.bootstrap_expect.unwrap_or(1),
             bootstrap_secret: bootstrap::secret(&file.server)?,
+            keks: keyring::configs(&file.keyring, server)?,
             retry_join,
             temporary_name: "floe-dev",
             bind,
@@ -375,6 +380,14 @@ impl AgentConfig {
             prefix: if wanted.prefix.is_empty() { default.prefix } else { wanted.prefix.clone() },
         };
         (!folder.as_os_str().is_empty()).then_some(SnapshotConfig { folder, schedule })
+    }
+
+    /// Reads the keys that wrap the root keys; `None` when there are no `keyring` blocks. They must lie outside of `data`.
+    pub(crate) fn open_keks(&self, data: &Path) -> anyhow::Result<Option<Keks>> {
+        if self.keks.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Keks::open(self.keks.clone(), Some(data))?))
     }
 
     /// How long things are kept after they are over.

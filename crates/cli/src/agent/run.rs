@@ -97,6 +97,9 @@ impl Agent {
         let config = common.config;
         let peers = Peers::new(common.channels.clone(), &common.rpc);
         if config.server {
+            if let Some(keks) = config.open_keks(&self.folder)? {
+                tracing::info!(keks = keks.ids().join(", "), "has keys that wrap root keys");
+            }
             let consensus = open_consensus(common, &peers).await?;
             let secret = || config.bootstrap_secret.clone();
             let door = common.identity.as_ref().and_then(|i| Some(Doorkeeper::new(i.keyring.clone()?, i.credentials.clone(), secret())));
