@@ -68,6 +68,20 @@ server {
 #   local_storage {
 #     path = "/var/backups/floe" # on every server, or a folder that all servers share
 #   }
+#   # A bucket of Amazon S3, or of any store that speaks S3. Both may be there.
+#   aws_storage {
+#     s3_bucket           = "my-backups"
+#     s3_region           = "fsn1"
+#     s3_endpoint         = "https://fsn1.your-objectstorage.com" # absent: Amazon's, of the region
+#     s3_key_prefix       = "floe/prod" # what comes before the names, as a folder
+#     s3_force_path_style = true # https://store/bucket/... in place of https://bucket.store/...; absent: true with an endpoint, false without
+
+#     # The keys, in two files with nothing else in them; or in one as other tools have it. A name without / is one of $CREDENTIALS_DIRECTORY.
+#     access_key_id_file     = "/etc/floe/s3-key-id"
+#     secret_access_key_file = "/etc/floe/s3-key"
+#     credentials_file       = "" # [default], aws_access_key_id = ..., aws_secret_access_key = ...
+#     ca_cert                = "" # the authority of the store's certificate (PEM); absent: those of the system
+#   }
 # }
 
 client {
