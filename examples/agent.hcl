@@ -56,7 +56,7 @@ server {
 #   last_contact_threshold    = "200ms" # a server that answered longer ago than this is not healthy
 #   max_trailing_logs         = 250     # one that lacks more entries than this is not healthy either
 #   cleanup_dead_servers      = true    # remove dead servers
-#   dead_server_timeout       = "24h"   # how long a server must be silent to be dead; a removed one has to join anew
+#   dead_server_timeout       = "24h"   # how long a server must be silent to be dead; one that comes back is taken in again
 #   min_quorum                = 0       # removing dead servers leaves at least this many voters
 # }
 

@@ -269,6 +269,27 @@ fn a_server_that_was_removed_is_taken_in_again_under_its_id() {
 }
 
 #[test]
+fn a_server_that_autopilot_removed_comes_back_by_itself() {
+    world(|world| {
+        let servers = three_with(world, |c| c["autopilot"]["dead_server_timeout"] = json!("2s"));
+        let id = |server: &Agent| members(server)?.iter().find(|m| m["Node"] == "s3").map(|m| text(&m["ID"]).to_owned());
+        let old = id(&servers[0]).unwrap();
+        servers[2].kill();
+        eventually("autopilot removes it", || members(&servers[0])?.iter().all(|m| m["Node"] != "s3").then_some(()));
+        assert!(write(&servers[0], "meanwhile"));
+        // Nobody lets it in again: it was dead, and is not any more.
+        servers[2].start();
+        wait_voters(&servers[0], &["s1", "s2", "s3"]);
+        assert_eq!(id(&servers[1]).as_deref(), Some(old.as_str()), "it is the same one");
+        assert!(write(&servers[2], "again"));
+        assert_eq!(jobs(&servers[2]), ["again", "meanwhile"]);
+        // It counts: with it, one of the others may fail.
+        servers[1].kill();
+        eventually("writes go on", || write(&servers[2], "without-s2").then_some(()));
+    });
+}
+
+#[test]
 fn a_client_whose_certificate_is_revoked_is_refused_by_every_server() {
     world(|world| {
         let servers = three(world);
