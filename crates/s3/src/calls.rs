@@ -66,7 +66,8 @@ impl Store {
 
     /// What a store says, without what controls a terminal, and without keys.
     fn shown(&self, text: &str) -> String {
-        let text = text.replace(self.keys.secret_access_key(), "***").replace(self.keys.access_key_id(), "***");
+        let keys = [Some(self.keys.secret_access_key()), self.keys.session_token(), Some(self.keys.access_key_id())];
+        let text = keys.into_iter().flatten().fold(text.to_owned(), |text, key| text.replace(key, "***"));
         text.chars().filter(|c| !c.is_control()).take(MAX_MESSAGE_CHARS).collect()
     }
 

@@ -99,3 +99,35 @@ fn signature<'a>(
 fn wrong(error: impl std::error::Error) -> Reason {
     Reason::Request(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{Endpoint, config::Tuning, credentials::CredentialFiles};
+    use std::time::Duration;
+
+    /// The example of Amazon's documentation: a list, of a bucket that has a host of its own.
+    #[test]
+    fn a_request_is_signed_as_in_the_documentation() {
+        let config = Config {
+            bucket: "examplebucket".to_owned(),
+            region: "us-east-1".to_owned(),
+            endpoint: Endpoint::parse("https://s3.amazonaws.com").unwrap(),
+            path_style: false,
+            key_prefix: String::new(),
+            ca_cert: None,
+            credentials: CredentialFiles::One("unused".into()),
+            tuning: Tuning::default(),
+        };
+        let keys = Credentials::new("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", None, None, "test");
+        let call = Call::new("list", Method::GET, "").with("max-keys", "2").with("prefix", "J");
+        let request = call.request(&config, &keys, SystemTime::UNIX_EPOCH + Duration::from_secs(1_369_353_600)).unwrap();
+        assert_eq!(request.uri(), "https://examplebucket.s3.amazonaws.com/?max-keys=2&prefix=J");
+        let header = |name: &str| request.headers().get(name).unwrap().to_str().unwrap();
+        assert_eq!((header("x-amz-date"), header("x-amz-content-sha256")), ("20130524T000000Z", SHA256_OF_NOTHING));
+        let authorization = header("authorization");
+        assert!(authorization.contains("Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request"), "{authorization}");
+        assert!(authorization.ends_with("Signature=34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"), "{authorization}");
+    }
+}
