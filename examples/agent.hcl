@@ -41,6 +41,7 @@ server {
   # }
 
   # num_schedulers          = 2     # workers; the default is the number of cores
+  # raft_multiplier         = 1     # how much slower the servers are to call an election, 1 to 10: for networks and machines that are slow
   # min_heartbeat_ttl       = "4s" # how often a node is heard of at least; more nodes stretch it
   # heartbeat_grace         = "5s" # how much longer than that a node may be silent before it counts as down
   # eval_gc_threshold       = "1h"  # how long what is over can still be looked at

@@ -1,7 +1,8 @@
 //! What is wrong with a configuration that has the right form.
 
-use super::{ClientBlock, PluginBlock, ServerBlock};
+use super::{AutopilotBlock, ClientBlock, PluginBlock, ServerBlock};
 use anyhow::bail;
+use floe_consensus::Timings;
 use floe_model::{network, node::parse_port_list};
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -9,6 +10,19 @@ use std::{collections::BTreeMap, net::IpAddr};
 pub(super) fn server(server: &ServerBlock) -> anyhow::Result<()> {
     if server.num_schedulers == Some(0) {
         bail!("server.num_schedulers is 0: nothing would ever be placed; leave it out for one worker a core");
+    }
+    let most = u16::from(Timings::MAX_FACTOR);
+    if let Some(factor) = server.raft_multiplier.filter(|factor| !(1..=most).contains(factor)) {
+        bail!("server.raft_multiplier is {factor}: take 1 for a network of one place, and up to {most} for slower ones");
+    }
+    Ok(())
+}
+
+/// Refuses what would never find a server healthy: one is heard of with each heartbeat, of the servers' timings.
+pub(super) fn autopilot(autopilot: &AutopilotBlock, timings: &Timings) -> anyhow::Result<()> {
+    let heartbeat = timings.heartbeat;
+    if let Some(contact) = autopilot.last_contact_threshold.filter(|contact| contact.to_std() <= heartbeat) {
+        bail!("autopilot.last_contact_threshold {contact} is too short: servers hear from each other every {heartbeat:?}, so take more");
     }
     Ok(())
 }
