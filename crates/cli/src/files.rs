@@ -111,7 +111,8 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8], overwrite: bool) -> anyhow:
 /// Makes a folder that only its owner can enter. One that is there stays as it is: whoever made it may have had a reason. Folders above it that are
 /// missing are as the umask has it.
 ///
-/// Whatever stands in it closes itself off too. Tasks that run as other users lose nothing: they see what is mounted for them, and never come by here.
+/// Whatever stands in it closes itself off too. Tasks that run as other users lose nothing: they see what is mounted for them, and never come by
+/// here.
 pub(crate) fn make_private_folder(path: &Path) -> std::io::Result<()> {
     if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
         fs::create_dir_all(parent)?;

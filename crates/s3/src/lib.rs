@@ -1,8 +1,8 @@
 //! Objects in a store that speaks S3: Amazon's, Hetzner Object Storage, MinIO, Garage, Ceph.
 //!
-//! What it promises: an object is there as a whole or not at all, and [`Store::put`] says so only after the store showed that it has it. Every call is
-//! signed (Signature Version 4, the body's SHA-256 among it), has a deadline, is tried again when that may help, and reads a bounded answer. It never
-//! knows what is in an object, keeps nothing between two stores, and never shows a key.
+//! What it promises: an object is there as a whole or not at all, and [`Store::put`] says so only after the store showed that it has it.
+//! Every call is signed (Signature Version 4, the body's SHA-256 among it), has a deadline, is tried again when that may help, and reads a
+//! bounded answer. It never knows what is in an object, keeps nothing between two stores, and never shows a key.
 //!
 //! | module | holds |
 //! |---|---|

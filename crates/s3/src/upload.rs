@@ -53,8 +53,8 @@ impl Store {
         Ok(tags)
     }
 
-    /// Makes the parts an object. When the answer is lost and the call is made again, the store knows the upload no more: then it is done if the object
-    /// is there.
+    /// Makes the parts an object. When the answer is lost and the call is made again, the store knows the upload no more: then it is done if the
+    /// object is there.
     async fn complete(&self, key: &str, id: &str, tags: &[String], whole: &str) -> Result<(), S3Error> {
         let body = Bytes::from(xml::complete(tags));
         let call = Call::new("finish to put", Method::POST, key).with("uploadId", id);

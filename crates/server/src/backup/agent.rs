@@ -1,5 +1,5 @@
-//! The snapshot agent: while this server leads it keeps a backup of the cluster each interval. There is one for each place that backups are kept in: one
-//! that fails or is slow does not hold up the others.
+//! The snapshot agent: while this server leads it keeps a backup of the cluster each interval. There is one for each place that backups are kept
+//! in: one that fails or is slow does not hold up the others.
 //!
 //! When the last one was made is what the place says, so a restart or another leader (where they share it) goes on from there.
 

@@ -1,7 +1,8 @@
 //! Where backups are kept. The agent does not know which kind it is.
 //!
-//! Each kind does the same four things: says what is there, of what floe keeps itself; keeps a backup, which appears once it is whole, and is looked at
-//! again; removes those that are too many, and nothing that has another name; and takes away what a server left that died while it wrote.
+//! Each kind does the same four things: says what is there, of what floe keeps itself; keeps a backup, which appears once it is whole, and is
+//! looked at again; removes those that are too many, and nothing that has another name; and takes away what a server left that died while it
+//! wrote.
 
 use super::{bucket, folder};
 use bytes::Bytes;
