@@ -57,7 +57,7 @@ server {
 #   last_contact_threshold    = "200ms" # a server that answered longer ago than this is not healthy
 #   max_trailing_logs         = 250     # one that lacks more entries than this is not healthy either
 #   cleanup_dead_servers      = true    # remove dead servers
-#   dead_server_timeout       = "24h"   # how long a server must be silent to be dead; a removed one has to join anew
+#   dead_server_timeout       = "24h"   # how long a server must be silent to be dead; one that comes back is taken in again
 #   min_quorum                = 0       # removing dead servers leaves at least this many voters
 # }
 
@@ -68,6 +68,20 @@ server {
 #   prefix   = "floe" # what their names begin with
 #   local_storage {
 #     path = "/var/backups/floe" # on every server, or a folder that all servers share
+#   }
+#   # A bucket of Amazon S3, or of any store that speaks S3. Both may be there.
+#   aws_storage {
+#     s3_bucket           = "my-backups"
+#     s3_region           = "fsn1"
+#     s3_endpoint         = "https://fsn1.your-objectstorage.com" # absent: Amazon's, of the region
+#     s3_key_prefix       = "floe/prod" # what comes before the names, as a folder
+#     s3_force_path_style = true # https://store/bucket/... in place of https://bucket.store/...; absent: true with an endpoint, false without
+
+#     # The keys, in two files with nothing else in them; or in one as other tools have it. A name without / is one of $CREDENTIALS_DIRECTORY.
+#     access_key_id_file     = "/etc/floe/s3-key-id"
+#     secret_access_key_file = "/etc/floe/s3-key"
+#     credentials_file       = "" # [default], aws_access_key_id = ..., aws_secret_access_key = ...
+#     ca_cert                = "" # the authority of the store's certificate (PEM); absent: those of the system
 #   }
 # }
 

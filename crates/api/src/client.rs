@@ -1,10 +1,16 @@
 //! A typed client of the API.
 
+mod error;
 mod snapshot;
 
-use crate::types::{
-    AgentHealth, AgentSelf, AllocStopResponse, AllocationListStub, JobDeregisterResponse, JobListStub, JobRegisterRequest,
-    JobRegisterResponse, JobValidateRequest, JobValidateResponse, NodeListStub, ServiceListStub,
+pub use error::ApiError;
+
+use crate::{
+    reason::{REASON_HEADER, Reason},
+    types::{
+        AgentHealth, AgentSelf, AllocStopResponse, AllocationListStub, JobDeregisterResponse, JobListStub, JobRegisterRequest,
+        JobRegisterResponse, JobValidateRequest, JobValidateResponse, NodeListStub, ServiceListStub,
+    },
 };
 use bytes::Bytes;
 use floe_model::{Allocation, Deployment, Evaluation, Job, Nanos, Node, ServiceRegistration, job::JobSummary};
@@ -41,59 +47,6 @@ const SEGMENT: &AsciiSet = &CONTROLS
     .add(b'+')
     .add(b'&')
     .add(b'=');
-
-/// A request that did not bring an answer.
-#[derive(Debug, thiserror::Error)]
-pub enum ApiError {
-    /// The agent cannot be reached.
-    #[error("cannot reach the agent at {address}: {cause}; is it running? (set the address with -address or FLOE_ADDR)")]
-    Unreachable {
-        /// Where it was looked for.
-        address: String,
-        /// What went wrong, in one line.
-        cause: String,
-        /// The whole story.
-        #[source]
-        source: reqwest::Error,
-    },
-    /// The agent refused.
-    #[error("{message}")]
-    Refused {
-        /// The status code.
-        status: u16,
-        /// The agent's words.
-        message: String,
-    },
-    /// The answer makes no sense.
-    #[error("read the answer of {path}: {cause}")]
-    BadAnswer {
-        /// What was asked for.
-        path: String,
-        /// What is wrong with it.
-        cause: String,
-    },
-}
-
-impl ApiError {
-    /// True when a write may have been done, or may still be.
-    fn is_in_doubt(&self) -> bool {
-        match self {
-            ApiError::Unreachable { source, .. } => !source.is_connect(),
-            ApiError::Refused { status, message } => *status >= 500 && message.contains("may still be carried out"),
-            ApiError::BadAnswer { .. } => false,
-        }
-    }
-
-    /// True when not all servers remember writes by their ids yet. Then nothing was done.
-    fn is_ahead_of_cluster(&self) -> bool {
-        matches!(self, ApiError::Refused { message, .. } if message.contains("needs cluster version"))
-    }
-
-    /// True when the thing that was asked for does not exist.
-    pub fn is_not_found(&self) -> bool {
-        matches!(self, ApiError::Refused { status: 404, .. })
-    }
-}
 
 /// An answer with the index that it is true at.
 #[derive(Clone, Debug)]
@@ -211,9 +164,10 @@ impl ApiClient {
         if status.is_success() {
             return Ok(response);
         }
+        let reason = response.headers().get(REASON_HEADER).and_then(|v| v.to_str().ok()).and_then(Reason::parse);
         let message = response.text().await.unwrap_or_default();
         let message = if message.trim().is_empty() { format!("the agent answered {status} to {path}") } else { message.trim().to_owned() };
-        Err(ApiError::Refused { status: status.as_u16(), message })
+        Err(ApiError::Refused { status: status.as_u16(), reason, message })
     }
 
     /// Sends a write under an id of its own, and sends it again when its answer got lost: it is done once.

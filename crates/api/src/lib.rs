@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`route`] | [`route::Route`]: every action, parsed from method and escaped path; an action that is not listed does not exist |
 //! | [`filter`] | the filter of lists: parsed, and put to the objects of an answer |
+//! | [`reason`] | why a request was refused, for programs |
 //! | [`query`] | the parameters that all routes share |
 //! | [`types`] | requests and responses, with the JSON names that clients know |
 //! | [`node`] | what the HTTP layer asks of the node in its own process |
@@ -15,6 +16,7 @@ pub mod client;
 pub mod filter;
 pub mod node;
 pub mod query;
+pub mod reason;
 pub mod route;
 pub mod rpc;
 pub mod types;
@@ -23,6 +25,7 @@ pub use client::{ApiClient, ApiError, Rows};
 pub use filter::{Filter, FilterError};
 pub use node::NodeApi;
 pub use query::Query;
+pub use reason::{REASON_HEADER, Reason};
 pub use route::{Method, Route, RouteError};
 
 /// The port of the HTTP API.

@@ -6,9 +6,11 @@
 //! task itself, and stops when the servers say that a new allocation runs on the other one; then the dead one comes back.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::indexing_slicing, reason = "a program for people")]
 
-#[path = "raft/connection.rs"]
+#[path = "support/connection.rs"]
 mod connection;
-#[path = "raft/process.rs"]
+#[path = "support/namespace.rs"]
+mod namespace;
+#[path = "support/process.rs"]
 mod process;
 
 use connection::Connection;
@@ -21,18 +23,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-const INNER: &str = "FLOE_BENCH_INNER";
-
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    if std::env::var_os(INNER).is_none() {
-        let built = Command::new("cargo").args(["build", "-q", "--release", "-p", "floe", "--bin", "floe"]).status().unwrap();
-        assert!(built.success(), "floe could not be built");
-        let in_namespace = ["--net", "--mount", "sh", "-c", "ip link set lo up && exec \"$@\"", "sh"];
-        let exe = std::env::current_exe().unwrap();
-        let status = Command::new("unshare").args(in_namespace).arg(exe).args(&args).env(INNER, "1").status().unwrap();
-        std::process::exit(status.code().unwrap_or(1));
-    }
+    namespace::enter(&args);
     let rounds = args.first().map_or(5, |n| n.parse().unwrap());
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(bench(rounds));
 }
@@ -85,7 +78,7 @@ fn start(dir: &Path, number: usize, settings: &Value) -> Process {
     config.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
     let path = dir.join(format!("a{number}.json"));
     fs::write(&path, config.to_string()).unwrap();
-    let program = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("floe");
+    let program = namespace::floe();
     Process::start(program.to_str().unwrap(), ["agent", "-config", path.to_str().unwrap()].map(str::to_owned).to_vec())
 }
 

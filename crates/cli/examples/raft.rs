@@ -14,20 +14,21 @@
     reason = "a program for people"
 )]
 
-#[path = "raft/connection.rs"]
+#[path = "support/connection.rs"]
 mod connection;
 #[path = "raft/etcd.rs"]
 mod etcd;
 #[path = "raft/floe.rs"]
 mod floe;
-#[path = "raft/process.rs"]
+#[path = "support/namespace.rs"]
+mod namespace;
+#[path = "support/process.rs"]
 mod process;
 
 use connection::Connection;
 use futures::future::BoxFuture;
 use std::{
     path::{Path, PathBuf},
-    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -35,7 +36,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-const INNER: &str = "FLOE_BENCH_INNER";
 /// How many servers a cluster has.
 const SERVERS: usize = 3;
 /// How many clients write while leaders are killed.
@@ -70,14 +70,7 @@ struct Options {
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    if std::env::var_os(INNER).is_none() {
-        let built = Command::new("cargo").args(["build", "-q", "--release", "-p", "floe", "--bin", "floe"]).status().unwrap();
-        assert!(built.success(), "floe could not be built");
-        let in_namespace = ["--net", "--mount", "sh", "-c", "ip link set lo up && exec \"$@\"", "sh"];
-        let exe = std::env::current_exe().unwrap();
-        let status = Command::new("unshare").args(in_namespace).arg(exe).args(&args).env(INNER, "1").status().unwrap();
-        std::process::exit(status.code().unwrap_or(1));
-    }
+    namespace::enter(&args);
     let mut options = Options { folder: std::env::temp_dir(), seconds: 5, rounds: 2, kills: 20, only: None };
     for pair in args.chunks(2) {
         let [flag, value] = pair else { panic!("{pair:?} has no value") };

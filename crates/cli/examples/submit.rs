@@ -13,33 +13,22 @@
     clippy::cast_sign_loss
 )]
 
+#[path = "support/namespace.rs"]
+mod namespace;
+
 use floe_api::{ApiClient, types::JobRegisterRequest};
 use floe_model::{Job, Nanos, wire};
 use std::{
     fs,
-    path::PathBuf,
     process::{Child, Command},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-const INNER: &str = "FLOE_BENCH_INNER";
 const ADDRESS: &str = "http://127.0.0.1:4646";
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
-    if std::env::var_os(INNER).is_none() {
-        let built = Command::new("cargo").args(["build", "-q", "--release", "-p", "floe", "--bin", "floe"]).status().unwrap();
-        assert!(built.success(), "floe could not be built");
-        let exe = std::env::current_exe().unwrap();
-        let status = Command::new("unshare")
-            .args(["--net", "--mount", "sh", "-c", "ip link set lo up && exec \"$@\"", "sh"])
-            .arg(exe)
-            .args(&args[1..])
-            .env(INNER, "1")
-            .status()
-            .unwrap();
-        std::process::exit(status.code().unwrap_or(1));
-    }
+    namespace::enter(&args[1..]);
     let runs: usize = args.get(1).and_then(|a| a.parse().ok()).unwrap_or(200);
     let mode = args.get(2).cloned().unwrap_or_else(|| "bridge".to_owned());
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(bench(runs, &mode));
@@ -58,8 +47,11 @@ impl Agent {
             "server {{ enabled = true }}\nclient {{\n enabled = true\n bridge_network_name = \"fbench\"\n netns_dir = \"/run/floe/bench/netns\"\n cgroup_parent = \"floe-bench.slice\"\n cpu_total_compute = 100000\n}}\ndata_dir = \"{path}/data\"\n"
         );
         fs::write(dir.path().join("agent.hcl"), config).unwrap();
-        let floe: PathBuf = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("floe");
-        let child = Command::new(floe).args(["agent", "-log-level", "error", "-config"]).arg(dir.path().join("agent.hcl")).spawn().unwrap();
+        let child = Command::new(namespace::floe())
+            .args(["agent", "-log-level", "error", "-config"])
+            .arg(dir.path().join("agent.hcl"))
+            .spawn()
+            .unwrap();
         Agent { child, _dir: dir }
     }
 }

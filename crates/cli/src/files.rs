@@ -5,6 +5,7 @@ use floe_jobspec::{Files, FilesError};
 use std::{
     fs,
     io::{Read, Write},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
@@ -107,10 +108,41 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8], overwrite: bool) -> anyhow:
     fs::File::open(folder).and_then(|f| f.sync_all()).with_context(what)
 }
 
+/// Makes a folder that only its owner can enter. One that is there stays as it is: whoever made it may have had a reason. Folders above it that are
+/// missing are as the umask has it.
+///
+/// Whatever stands in it closes itself off too. Tasks that run as other users lose nothing: they see what is mounted for them, and never come by
+/// here.
+pub(crate) fn make_private_folder(path: &Path) -> std::io::Result<()> {
+    if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+        fs::create_dir_all(parent)?;
+    }
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        made => made,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_private_folder_is_closed_and_one_that_is_there_stays_as_it_is() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let new = dir.path().join("a/b");
+        make_private_folder(&new).unwrap();
+        assert_eq!(mode(&new), 0o700);
+        assert_ne!(mode(&dir.path().join("a")), 0o700, "folders above it are not ours");
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o750)).unwrap();
+        make_private_folder(&new).unwrap();
+        assert_eq!(mode(&new), 0o750);
+        fs::write(dir.path().join("file"), "x").unwrap();
+        assert!(make_private_folder(&dir.path().join("file")).is_err());
+    }
 
     #[test]
     fn files_of_the_folder_are_read_and_no_others() {

@@ -12,8 +12,9 @@
 use floe_model::{Nanos, Timestamp};
 use std::collections::BTreeMap;
 
-/// How long a server may be silent before it counts as dead. Nomad takes one for dead within seconds, and gives it back its place when it
-/// returns; here a removed server must join anew, so this is longer than any repair or upgrade of a machine should take.
+/// How long a server may be silent before it counts as dead. Nomad takes one for dead within seconds. Here, too, one that comes back says where
+/// it is and is taken in again under its id, as a learner; but each removal makes the quorum smaller, so this is longer than any repair or
+/// upgrade of a machine should take.
 pub const DEAD_AFTER: Nanos = Nanos::from_secs(24 * 60 * 60);
 
 /// What counts as what.

@@ -1,7 +1,7 @@
 //! When the next backup is due, what its file is called, and which old ones go.
 //!
-//! What is in the folder says all: so the next leader goes on where the last one stopped, where they share one, and nothing is forgotten over a
-//! restart. Files that have other names are somebody else's, and stay.
+//! What is in the folder or bucket says all: so the next leader goes on where the last one stopped, where they share one, and nothing is forgotten
+//! over a restart. Files that have other names are somebody else's, and stay.
 
 use floe_model::{Nanos, Timestamp};
 
@@ -48,10 +48,14 @@ pub struct Kept {
 }
 
 impl Schedule {
+    /// What the names of the cluster's backups begin with.
+    pub fn stem(&self, cluster_id: &str) -> String {
+        format!("{}-{}-", self.prefix, cluster_id.get(..CLUSTER_CHARS).unwrap_or(cluster_id))
+    }
+
     /// What a backup's file is called.
     pub fn name(&self, cluster_id: &str, created: Timestamp, index: u64) -> String {
-        let (prefix, cluster) = (&self.prefix, cluster_id.get(..CLUSTER_CHARS).unwrap_or(cluster_id));
-        format!("{prefix}-{cluster}-{}-{index}{SUFFIX}", compact(created))
+        format!("{}{}-{index}{SUFFIX}", self.stem(cluster_id), compact(created))
     }
 
     /// The backup with this name; `None` for what [`Schedule::name`] does not make.

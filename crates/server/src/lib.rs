@@ -9,7 +9,7 @@
 //! | proposer ([`leader`]) | the leader's commands, one after the other | entries |
 //! | worker ([`worker`]), one per core | deliveries | plans |
 //! | autopilot ([`autopilot`]) | the members' health, every second | promotions, removals of dead servers |
-//! | snapshot agent ([`backup`]), where it is configured | time, the folder | backups, on the leader |
+//! | snapshot agent ([`backup`]), one for each folder or bucket that is configured | time, what is kept there | backups, on the leader |
 //! | rotation ([`rotation`]) | who goes by which authority, every second | the next step of its replacement |
 //! | reporter ([`reports`]) | nodes' reports | one entry for all that arrived meanwhile |
 //! | HTTP ([`http`]) | requests | answers |
@@ -30,7 +30,7 @@ mod serve;
 mod server;
 mod worker;
 
-pub use backup::SnapshotConfig;
+pub use backup::{SnapshotConfig, Target};
 pub use keyring::Keyring;
 pub use serve::{ListenError, Listener, Serving, listen, serve};
 pub use server::{Server, ServerConfig, ServerError};

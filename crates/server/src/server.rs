@@ -15,7 +15,7 @@ use floe_control::{
     heartbeat::Timing,
 };
 use floe_state::{Command, Outcome, State, command::Refusal};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How a server is set up.
@@ -37,7 +37,7 @@ pub struct ServerConfig {
     pub keep: Thresholds,
     /// When a new server votes, and when a dead one is removed.
     pub autopilot: autopilot::Config,
-    /// Where the leader keeps backups, if it does.
+    /// When and where the leader keeps backups, if it does.
     pub snapshots: Option<SnapshotConfig>,
 }
 
@@ -81,7 +81,7 @@ struct Inner {
     reports: Reports,
     door: Option<Doorkeeper>,
     health: LatestHealth,
-    snapshots: LatestSnapshots,
+    snapshots: Vec<LatestSnapshots>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -100,10 +100,13 @@ impl Server {
         }
         tasks.spawn(crate::rotation::run(consensus.clone(), stop.clone()));
         let health = crate::autopilot::start(&consensus, config.autopilot.clone(), &stop, &tasks);
-        let snapshots = LatestSnapshots::default();
+        let targets = config.snapshots.iter().flat_map(|s| &s.targets);
+        let snapshots = targets.map(|target| LatestSnapshots::of(target.label())).collect();
         let server = Server { inner: Arc::new(Inner { config, consensus, leader, reports, door, health, snapshots, stop, tasks }) };
         if let Some(config) = server.config().snapshots.clone() {
-            server.inner.tasks.spawn(backup::run(server.clone(), config, server.inner.snapshots.clone()));
+            for (target, status) in config.targets.into_iter().zip(&server.inner.snapshots) {
+                server.inner.tasks.spawn(backup::run(server.clone(), target, config.schedule.clone(), status.clone()));
+            }
         }
         server
     }
@@ -135,10 +138,9 @@ impl Server {
     pub(crate) fn servers_health(&self) -> Option<Health<String>> {
         self.inner.health.borrow().clone()
     }
-    /// What became of the backups that this server keeps; `None` when it keeps none.
-    pub(crate) fn snapshots(&self) -> Option<SnapshotStatus> {
-        let status = *self.inner.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
-        self.inner.config.snapshots.as_ref().map(|_| status)
+    /// What became of the backups that this server keeps, for each place by its name.
+    pub(crate) fn snapshots(&self) -> impl Iterator<Item = (&'static str, SnapshotStatus)> {
+        self.inner.snapshots.iter().map(LatestSnapshots::get)
     }
     /// Waits until this server, as the leader, has looked at the servers.
     pub(crate) async fn first_look_at_servers(&self) -> Option<Health<String>> {

@@ -1,6 +1,6 @@
 //! floe, with its own defaults, by its API.
 
-use super::{Cluster, Connection, SERVERS, process::Process};
+use super::{Cluster, Connection, SERVERS, namespace, process::Process};
 use futures::{FutureExt, future::BoxFuture};
 use serde_json::{Value, json};
 use std::{
@@ -54,7 +54,7 @@ impl Floe {
             }
             let path = dir.join(format!("s{n}.json"));
             fs::write(&path, config.to_string()).unwrap();
-            let program = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("floe");
+            let program = namespace::floe();
             let args = ["agent", "-config", path.to_str().unwrap()].map(str::to_owned).to_vec();
             servers.push(Process::start(program.to_str().unwrap(), args));
             while ask(n, "GET", "/v1/status/leader", &Value::Null).await.is_none_or(|leader| leader == "") {

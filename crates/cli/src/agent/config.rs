@@ -3,11 +3,12 @@
 mod bootstrap;
 mod check;
 mod keyring;
+mod snapshot;
 
 use crate::args::AgentArgs;
 use anyhow::{Context, bail};
 use floe_consensus::Timings;
-use floe_control::{autopilot, garbage::Thresholds, heartbeat::Timing, snapshots::Schedule};
+use floe_control::{autopilot, garbage::Thresholds, heartbeat::Timing};
 use floe_keyring::{KekConfig, Keks};
 use floe_model::{Nanos, StringMap, wire};
 use floe_network::{NetworkConfig, Subnet};
@@ -63,11 +64,25 @@ wire! {
         "retain" retain: Option<u16>,
         "prefix" prefix: String,
         "local_storage" local_storage: LocalStorageBlock,
+        "aws_storage" aws_storage: AwsStorageBlock,
     }
 
     /// A folder of the machine.
     pub(crate) struct LocalStorageBlock {
         "path" path: String,
+    }
+
+    /// A bucket of a store that speaks S3, Amazon's or another. The keys are in files.
+    pub(crate) struct AwsStorageBlock {
+        "s3_bucket" s3_bucket: String,
+        "s3_region" s3_region: String,
+        "s3_endpoint" s3_endpoint: String,
+        "s3_key_prefix" s3_key_prefix: String,
+        "s3_force_path_style" s3_force_path_style: Option<bool>,
+        "credentials_file" credentials_file: String,
+        "access_key_id_file" access_key_id_file: String,
+        "secret_access_key_file" secret_access_key_file: String,
+        "ca_cert" ca_cert: String,
     }
 
     /// How agents speak with each other.
@@ -179,7 +194,10 @@ const KEYS_NOT_YET: &[&str] = &[
     "autopilot.disable_upgrade_migration",
     "autopilot.enable_custom_upgrades",
     "autopilot.enable_redundancy_zones",
-    "snapshot.aws_storage",
+    "snapshot.aws_storage.s3_enable_kms",
+    "snapshot.aws_storage.s3_kms_key",
+    "snapshot.aws_storage.s3_server_side_encryption",
+    "snapshot.aws_storage.s3_static_snapshot_name",
     "snapshot.azure_blob_storage",
     "snapshot.google_storage",
     "snapshot.s3",
@@ -270,7 +288,7 @@ impl AgentConfig {
         bootstrap::check(&file.server)?;
         check::server(&file.server)?;
         check::autopilot(&file.autopilot, &timings(&file.server))?;
-        check::snapshot(&file.snapshot, server)?;
+        snapshot::check(&file.snapshot, server)?;
         if !server && file.client.servers.is_empty() {
             bail!("client.servers is missing: name the RPC address (host:port) of one or more servers");
         }
@@ -370,16 +388,9 @@ impl AgentConfig {
         }
     }
 
-    /// Where the leader keeps backups, if it does.
+    /// When and where the leader keeps backups, if it does.
     pub(crate) fn snapshots(&self) -> Option<SnapshotConfig> {
-        let (default, wanted) = (Schedule::default(), &self.file.snapshot);
-        let folder = PathBuf::from(&wanted.local_storage.path);
-        let schedule = Schedule {
-            interval: wanted.interval.unwrap_or(default.interval),
-            retain: wanted.retain.map_or(default.retain, usize::from),
-            prefix: if wanted.prefix.is_empty() { default.prefix } else { wanted.prefix.clone() },
-        };
-        (!folder.as_os_str().is_empty()).then_some(SnapshotConfig { folder, schedule })
+        snapshot::config(&self.file.snapshot)
     }
 
     /// Reads the keys that wrap the root keys; `None` when there are no `keyring` blocks. They must lie outside of `data`.
@@ -456,6 +467,9 @@ fn network(client: &ClientBlock) -> anyhow::Result<NetworkConfig> {
 fn refuse_unknown(unknown: &[String]) -> anyhow::Result<()> {
     let Some(first) = unknown.first() else { return Ok(()) };
     let top = first.split(['.', ' ', '[']).next().unwrap_or(first);
+    if let Some(instead) = snapshot::key_in_the_open(first) {
+        bail!("agent configuration: {instead}");
+    }
     if NOT_YET.contains(&top) || KEYS_NOT_YET.contains(&first.as_str()) {
         bail!("agent configuration: not supported yet: {first}");
     }

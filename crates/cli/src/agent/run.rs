@@ -292,7 +292,7 @@ async fn note_membership(consensus: Consensus, identity: Arc<Identity>) {
 fn data_folder(config: &AgentConfig) -> anyhow::Result<(PathBuf, Option<Temporary>)> {
     match &config.data_dir {
         Some(path) => {
-            std::fs::create_dir_all(path).with_context(|| format!("make data folder {}", path.display()))?;
+            crate::files::make_private_folder(path).with_context(|| format!("make data folder {}", path.display()))?;
             Ok((path.canonicalize().with_context(|| format!("data folder {}", path.display()))?, None))
         }
         None => {

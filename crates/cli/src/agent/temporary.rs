@@ -22,7 +22,7 @@ impl Temporary {
     pub(crate) fn take(name: &str) -> anyhow::Result<Self> {
         let path = path(name);
         clear(&path)?;
-        std::fs::create_dir_all(&path).with_context(|| format!("make data folder {}", path.display()))?;
+        crate::files::make_private_folder(&path).with_context(|| format!("make data folder {}", path.display()))?;
         Ok(Self { path })
     }
 

@@ -1,5 +1,8 @@
 //! Backups: saved under load, checked, and restored: on a machine that lost everything, and into a cluster that runs.
 
+#[path = "../../../s3/tests/support/mod.rs"]
+mod s3;
+
 use crate::{
     agent::Agent,
     api::{id, text},
@@ -7,8 +10,9 @@ use crate::{
     command::Outcome,
     http::Request,
     job::web,
-    world::{World, eventually, world},
+    world::{HOST, World, eventually, world},
 };
+use s3::{Fake, Fault};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -155,10 +159,16 @@ fn a_running_cluster_goes_back_to_what_it_was() {
     });
 }
 
-/// A figure of an agent's metrics.
+/// A figure of an agent's metrics, of the snapshots in its folder.
 fn metric(agent: &Agent, name: &str) -> Option<f64> {
+    metric_of(agent, "local_storage", name)
+}
+
+/// The same of another target.
+fn metric_of(agent: &Agent, target: &str, name: &str) -> Option<f64> {
     let text = Request::get("/v1/metrics?format=prometheus").send(agent.http()).ok()?.text();
-    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+    let name = format!("{name}{{target=\"{target}\"}} ");
+    text.lines().find_map(|line| line.strip_prefix(&name)?.trim().parse().ok())
 }
 
 /// The snapshots in a folder, by name; the oldest first.
@@ -217,5 +227,59 @@ fn a_snapshot_that_cannot_be_kept_is_told() {
         // As soon as it can be done it is.
         fs::remove_file(&file).unwrap();
         eventually("it works", || metric(&agent, "floe_snapshot_made_total").filter(|n| *n >= 1.0));
+    });
+}
+
+/// What is in the store, the oldest first: names and contents.
+fn in_store(store: &Fake) -> Vec<(String, Vec<u8>)> {
+    store.state().objects.iter().map(|(key, stored)| (key.clone(), stored.bytes.to_vec())).collect()
+}
+
+#[test]
+fn a_bucket_is_kept_beside_the_folder_and_the_next_leader_goes_on() {
+    world(|world| {
+        let store = Fake::start_tls(HOST.into());
+        let (folder, ca) = (world.dir().join("snapshots"), world.file("ca.pem", s3::CA_CERT));
+        let keys = world.file("keys", format!("[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n", s3::KEY_ID, s3::SECRET));
+        fs::set_permissions(&keys, fs::Permissions::from_mode(0o600)).unwrap();
+        let set = |c: &mut Value| {
+            let bucket = json!({
+                "s3_bucket": s3::BUCKET, "s3_region": s3::REGION, "s3_endpoint": store.endpoint(), "s3_key_prefix": "floe/prod",
+                "credentials_file": keys, "ca_cert": ca,
+            });
+            c["snapshot"] = json!({ "interval": "1s", "retain": 3, "local_storage": { "path": folder }, "aws_storage": bucket });
+        };
+        store.state().objects.insert("floe/prod/notes.txt".to_owned(), s3::Stored::default());
+        let servers = three_with(world, set);
+        let first = leader(&servers, &servers[0]).clone();
+        write(&first, "job");
+        let own = || in_store(&store).into_iter().filter(|(key, _)| key.ends_with(".snap")).collect::<Vec<_>>();
+        let begin = eventually("three are kept", || own().get(2).cloned());
+        eventually("the oldest of them is gone", || (!own().contains(&begin) && own().len() <= 4).then_some(()));
+        for server in &servers {
+            let leads = server.name() == first.name();
+            assert_eq!(metric_of(server, "aws_storage", "floe_snapshot_made_total").unwrap() > 0.0, leads, "only the leader makes them");
+            assert_eq!(metric_of(server, "aws_storage", "floe_snapshot_age_seconds").is_some(), leads);
+        }
+        // The store has had enough: the folder goes on, and the log says why and not with which key.
+        let before = metric_of(&first, "aws_storage", "floe_snapshot_failures_total").unwrap();
+        store.fail("list", Fault::Refuse(403, "AccessDenied"));
+        eventually("it fails", || metric_of(&first, "aws_storage", "floe_snapshot_failures_total").filter(|n| *n > before));
+        let log = first.log();
+        assert!(log.contains(&format!("bucket backups at {}", store.endpoint())) && log.contains("403 AccessDenied"), "{log}");
+        assert!(!log.contains(s3::SECRET) && !log.contains(s3::KEY_ID), "{log}");
+        first.kill();
+        let survivor = servers.iter().find(|s| s.is_running()).unwrap();
+        eventually("writes go on", || write(survivor, "later").then_some(()));
+        let next = leader(&servers, survivor);
+        for target in ["aws_storage", "local_storage"] {
+            eventually("the next leader makes them", || metric_of(next, target, "floe_snapshot_made_total").filter(|n| *n >= 2.0));
+        }
+        let (key, bytes) = own().pop().unwrap();
+        assert!(key.starts_with("floe/prod/floe-"), "{key}");
+        let copy = world.file("newest.snap", bytes);
+        world.floe(&["operator", "snapshot", "verify", name(&copy)]).ok();
+        assert!(store.keys().contains(&"floe/prod/notes.txt".to_owned()));
+        first.start();
     });
 }

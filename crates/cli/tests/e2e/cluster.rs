@@ -269,20 +269,42 @@ fn a_server_that_was_removed_is_taken_in_again_under_its_id() {
 }
 
 #[test]
+fn a_server_that_autopilot_removed_comes_back_by_itself() {
+    world(|world| {
+        let servers = three_with(world, |c| c["autopilot"]["dead_server_timeout"] = json!("2s"));
+        let id = |server: &Agent| members(server)?.iter().find(|m| m["Node"] == "s3").map(|m| text(&m["ID"]).to_owned());
+        let old = id(&servers[0]).unwrap();
+        servers[2].kill();
+        eventually("autopilot removes it", || members(&servers[0])?.iter().all(|m| m["Node"] != "s3").then_some(()));
+        assert!(write(&servers[0], "meanwhile"));
+        // Nobody lets it in again: it was dead, and is not any more.
+        servers[2].start();
+        wait_voters(&servers[0], &["s1", "s2", "s3"]);
+        assert_eq!(id(&servers[1]).as_deref(), Some(old.as_str()), "it is the same one");
+        assert!(write(&servers[2], "again"));
+        assert_eq!(jobs(&servers[2]), ["again", "meanwhile"]);
+        // It counts: with it, one of the others may fail.
+        servers[1].kill();
+        eventually("writes go on", || write(&servers[2], "without-s2").then_some(()));
+    });
+}
+
+#[test]
 fn a_client_whose_certificate_is_revoked_is_refused_by_every_server() {
     world(|world| {
         let servers = three(world);
-        let lost = world.agent("c1").client_of(&servers[0]).start();
+        // Names that begin no id.
+        let lost = world.agent("x1").client_of(&servers[0]).start();
         let node = text(&servers[0].api().get("/v1/nodes")[0]["ID"]).to_owned();
         let old = servers[0].api().run_one(&web("web"));
         let pid = lost.task_pid(&old, "t");
-        world.agent("c2").client_of(&servers[1]).start();
+        world.agent("x2").client_of(&servers[1]).start();
         let api = format!("http://{}", servers[2].http());
         let revoke = |node: &str| world.floe(&["node", "revoke", "-address", &api, node]);
         revoke("11111111").fails(1, &["no node with id"]);
         let server = text(&members(&servers[0]).unwrap()[0]["ID"]).to_owned();
         revoke(&server).fails(1, &["is a server", "remove-peer"]);
-        assert!(revoke("c1").ok().contains(&node));
+        assert!(revoke("x1").ok().contains(&node));
         eventually("its work goes elsewhere", || {
             let allocs = servers[0].api().get("/v1/job/web/allocations");
             allocs.as_array()?.iter().any(|a| a["ClientStatus"] == "running" && a["ID"] != old).then_some(())
@@ -290,7 +312,7 @@ fn a_client_whose_certificate_is_revoked_is_refused_by_every_server() {
         for server in &servers {
             let nodes = server.api().get("/v1/nodes");
             let status = |name: &str| nodes.as_array().unwrap().iter().find(|n| n["Name"] == name).unwrap()["Status"].clone();
-            assert_eq!((status("c1"), status("c2")), (json!("down"), json!("ready")));
+            assert_eq!((status("x1"), status("x2")), (json!("down"), json!("ready")));
         }
         // Nothing that it asks is answered, by no server.
         let refused = |asked: &str| {
@@ -312,7 +334,7 @@ fn a_client_whose_certificate_is_revoked_is_refused_by_every_server() {
         eventually("its task ends", || (!std::path::Path::new(&format!("/proc/{pid}")).exists()).then_some(()));
         fs::remove_dir_all(lost.data()).unwrap();
         let token = servers[0].api().put("/v1/operator/join-token", &json!({ "Role": "client" }));
-        world.file("c1.token", text(&token["Token"]));
+        world.file("x1.token", text(&token["Token"]));
         lost.reconfigure(|c| c["client"]["servers"] = json!([servers[0].rpc()]));
         lost.start();
         assert_eq!(servers[0].api().get("/v1/nodes").as_array().unwrap().len(), 3);

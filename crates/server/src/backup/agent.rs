@@ -1,18 +1,22 @@
-//! The snapshot agent: while this server leads it keeps a backup of the cluster in a folder, each interval.
+//! The snapshot agent: while this server leads it keeps a backup of the cluster each interval. There is one for each place that backups are kept
+//! in: one that fails or is slow does not hold up the others.
 //!
-//! When the last one was made is what the folder says, so a restart or another leader (where they share the folder) goes on from there.
+//! When the last one was made is what the place says, so a restart or another leader (where they share it) goes on from there.
 
-use super::{SaveError, folder, save};
+use super::{
+    SaveError, save,
+    target::{Own, Target, TargetError},
+};
 use crate::{Server, leader::now};
+use bytes::Bytes;
 use floe_control::snapshots::{Kept, Schedule};
 use floe_model::{Nanos, Timestamp};
 use std::{
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-/// How long to wait at most before the folder is looked at again: somebody may have tidied it up.
+/// How long to wait at most before the place is looked at again: somebody may have tidied it up.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// How long to wait after a failure, unless the interval is shorter.
 const AFTER_FAILURE: Duration = Duration::from_secs(60);
@@ -20,8 +24,8 @@ const AFTER_FAILURE: Duration = Duration::from_secs(60);
 /// Where and when backups are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotConfig {
-    /// The folder. It is made, for its owner alone, when it is not there.
-    pub folder: PathBuf,
+    /// Where; at most one of each kind.
+    pub targets: Vec<Target>,
     /// When, and how many.
     pub schedule: Schedule,
 }
@@ -41,8 +45,33 @@ pub(crate) struct SnapshotStatus {
     pub(crate) failures: u64,
 }
 
-/// Where metrics find it.
-pub(crate) type LatestSnapshots = Arc<Mutex<SnapshotStatus>>;
+/// What became of the backups of one place. Where metrics find it; clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct LatestSnapshots {
+    label: &'static str,
+    status: Arc<Mutex<SnapshotStatus>>,
+}
+
+impl LatestSnapshots {
+    /// Of the place with this name.
+    pub(crate) fn of(label: &'static str) -> Self {
+        Self { label, status: Arc::default() }
+    }
+
+    /// The name of the place, and what is known.
+    pub(crate) fn get(&self) -> (&'static str, SnapshotStatus) {
+        (self.label, *self.status.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn edit(&self, change: impl FnOnce(&mut SnapshotStatus)) {
+        // Each change is whole, also when a panic left the lock.
+        change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn note(&self, kept: &[Kept]) {
+        self.edit(|s| (s.last, s.kept) = (kept.last().map(|k| k.created), kept.len()));
+    }
+}
 
 /// A backup that was not made.
 #[derive(Debug, thiserror::Error)]
@@ -50,21 +79,24 @@ enum AgentError {
     #[error(transparent)]
     Save(#[from] SaveError),
     #[error(transparent)]
-    Keep(#[from] folder::KeepError),
+    Keep(#[from] TargetError),
 }
 
-/// Runs until the server stops.
-pub(crate) async fn run(server: Server, config: SnapshotConfig, status: LatestSnapshots) {
-    let mut leadership = server.consensus().leadership();
+/// Runs until the server stops. What is under way then is left: what it wrote by half is taken away by the next one.
+pub(crate) async fn run(server: Server, target: Target, schedule: Schedule, status: LatestSnapshots) {
     let stop = server.stopping().clone();
+    stop.run_until_cancelled(keep_on(&server, &target, &schedule, &status)).await;
+}
+
+async fn keep_on(server: &Server, target: &Target, schedule: &Schedule, status: &LatestSnapshots) {
+    let mut leadership = server.consensus().leadership();
     loop {
         let leads = leadership.borrow_and_update().is_leader;
-        let rest = if leads { step(&server, &config, &status).await } else { Duration::MAX };
+        let rest = if leads { step(server, target, schedule, status).await } else { Duration::MAX };
         if !leads {
-            edit(&status, |s| s.last = None);
+            status.edit(|s| s.last = None);
         }
         tokio::select! {
-            () = stop.cancelled() => return,
             changed = leadership.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(rest.min(LOOK_AGAIN)), if leads => {}
         }
@@ -72,53 +104,36 @@ pub(crate) async fn run(server: Server, config: SnapshotConfig, status: LatestSn
 }
 
 /// Makes a backup if one is due; returns how long to rest.
-async fn step(server: &Server, config: &SnapshotConfig, status: &LatestSnapshots) -> Duration {
-    match try_step(server, config, status).await {
+async fn step(server: &Server, target: &Target, schedule: &Schedule, status: &LatestSnapshots) -> Duration {
+    match try_step(server, target, schedule, status).await {
         Ok(rest) => rest,
         Err(error) => {
-            edit(status, |s| s.failures += 1);
+            status.edit(|s| s.failures += 1);
             let causes = std::iter::successors(std::error::Error::source(&error), |e| e.source()).map(|e| format!(": {e}"));
-            tracing::warn!(folder = %config.folder.display(), error = format!("{error}{}", causes.collect::<String>()), "no snapshot was kept");
-            AFTER_FAILURE.min(config.schedule.interval.to_std())
+            tracing::warn!(%target, error = format!("{error}{}", causes.collect::<String>()), "no snapshot was kept");
+            AFTER_FAILURE.min(schedule.interval.to_std())
         }
     }
 }
 
-async fn try_step(server: &Server, config: &SnapshotConfig, status: &LatestSnapshots) -> Result<Duration, AgentError> {
+async fn try_step(server: &Server, target: &Target, schedule: &Schedule, status: &LatestSnapshots) -> Result<Duration, AgentError> {
     let cluster = server.consensus().cluster().ok_or(SaveError::NoCluster)?.to_string();
-    let (own, id) = (config.clone(), cluster.clone());
-    let kept = aside(move || folder::list(&own.folder, &own.schedule, &id)).await?;
-    note(status, &kept);
+    let own = Own { schedule: schedule.clone(), cluster };
+    let kept = target.list(&own).await?;
+    status.note(&kept);
     let moment = now();
-    let due = config.schedule.due(&kept, moment);
+    let due = schedule.due(&kept, moment);
     if due > moment {
         return Ok(due.since(moment).to_std());
     }
     let backup = save(server, false).await?;
-    let name = config.schedule.name(&cluster, moment, backup.index);
-    let (own, size) = (config.clone(), backup.bytes.len() as u64);
-    let kept = aside(move || {
-        folder::keep(&own.folder, &name, &backup.bytes)?;
-        folder::tidy(&own.folder, &own.schedule, &cluster, moment)
-    })
-    .await?;
-    note(status, &kept);
-    edit(status, |s| (s.made, s.bytes) = (s.made + 1, size));
-    tracing::info!(folder = %config.folder.display(), bytes = size, kept = kept.len(), "a snapshot was kept");
-    let rest = config.schedule.due(&kept, now()).since(now());
+    let name = schedule.name(&own.cluster, moment, backup.index);
+    let size = backup.bytes.len() as u64;
+    target.keep(&name, Bytes::from(backup.bytes)).await?;
+    status.edit(|s| (s.made, s.bytes) = (s.made + 1, size));
+    let kept = target.tidy(&own, moment).await?;
+    status.note(&kept);
+    tracing::info!(%target, bytes = size, kept = kept.len(), "a snapshot was kept");
+    let rest = schedule.due(&kept, now()).since(now());
     Ok(rest.max(Nanos::ZERO).to_std())
-}
-
-/// Works on files on a thread of its own.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, folder::KeepError> + Send + 'static) -> Result<T, AgentError> {
-    Ok(tokio::task::spawn_blocking(work).await.map_err(|_| SaveError::Stopping)??)
-}
-
-fn note(status: &LatestSnapshots, kept: &[Kept]) {
-    edit(status, |s| (s.last, s.kept) = (kept.last().map(|k| k.created), kept.len()));
-}
-
-fn edit(status: &LatestSnapshots, change: impl FnOnce(&mut SnapshotStatus)) {
-    // Each change is whole, also when a panic left the lock.
-    change(&mut status.lock().unwrap_or_else(PoisonError::into_inner));
 }

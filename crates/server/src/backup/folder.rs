@@ -1,4 +1,4 @@
-//! A folder that backups are kept in. Blocks: to be called on a thread of its own.
+//! A folder that backups are kept in. Blocks: to be called on a thread of its own. What a target must do is said in the module `target`.
 
 use floe_control::snapshots::{Kept, Schedule};
 use floe_model::Timestamp;

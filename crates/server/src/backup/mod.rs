@@ -1,12 +1,15 @@
 //! Backups of what the cluster agreed on: the state as an archive, and an archive as the state.
 
 mod agent;
+mod bucket;
 mod folder;
 mod restore;
+mod target;
 
 pub use agent::SnapshotConfig;
 pub(crate) use agent::{LatestSnapshots, SnapshotStatus, run};
 pub(crate) use restore::{RestoreError, restore};
+pub use target::Target;
 
 use crate::{Server, leader::now};
 use floe_consensus::ReadError;

@@ -6,7 +6,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use floe_api::{INDEX_HEADER, KNOWN_LEADER_HEADER, LAST_CONTACT_HEADER, NEXT_TOKEN_HEADER};
+use floe_api::{INDEX_HEADER, KNOWN_LEADER_HEADER, LAST_CONTACT_HEADER, NEXT_TOKEN_HEADER, REASON_HEADER, Reason};
 use floe_consensus::ProposeError;
 use floe_state::command::Refusal;
 use serde::Serialize;
@@ -99,11 +99,12 @@ pub(crate) struct Failure {
     status: StatusCode,
     message: String,
     meta: Option<Meta>,
+    reason: Option<Reason>,
 }
 
 impl Failure {
     pub(crate) fn text(status: StatusCode, message: impl Into<String>) -> Self {
-        Failure { status, message: message.into(), meta: None }
+        Failure { status, message: message.into(), meta: None, reason: None }
     }
     /// The request makes no sense.
     pub(crate) fn bad(error: impl std::fmt::Display) -> Self {
@@ -118,13 +119,18 @@ impl Failure {
         self.meta = Some(meta);
         self
     }
+    /// The same in a form that programs go by.
+    pub(crate) fn with_reason(mut self, reason: Option<Reason>) -> Self {
+        self.reason = reason;
+        self
+    }
 }
 
 impl From<ServerError> for Failure {
     fn from(error: ServerError) -> Self {
         match &error {
             ServerError::Refused(refusal) => refused(refusal),
-            ServerError::Propose(_) => Failure::text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+            ServerError::Propose(why) => Failure::text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).with_reason(reason(why)),
         }
     }
 }
@@ -132,6 +138,21 @@ impl From<ServerError> for Failure {
 impl From<ProposeError> for Failure {
     fn from(error: ProposeError) -> Self {
         ServerError::from(error).into()
+    }
+}
+
+/// What a program may do about a write that did not get into the log, or of which nobody knows.
+fn reason(error: &ProposeError) -> Option<Reason> {
+    match error {
+        ProposeError::Timeout { .. } | ProposeError::OutcomeUnknown { .. } | ProposeError::Interrupted { .. } => Some(Reason::InDoubt),
+        ProposeError::NotYet { .. } => Some(Reason::AheadOfCluster),
+        ProposeError::Unavailable { .. }
+        | ProposeError::NotLeading { .. }
+        | ProposeError::Overloaded { .. }
+        | ProposeError::TooLarge { .. }
+        | ProposeError::Behind { .. }
+        | ProposeError::Stopped { .. }
+        | ProposeError::Encode { .. } => None,
     }
 }
 
@@ -169,6 +190,27 @@ impl IntoResponse for Failure {
         if let Some(meta) = self.meta {
             meta.write(response.headers_mut());
         }
+        if let Some(reason) = self.reason {
+            response.headers_mut().insert(HeaderName::from_static(REASON_HEADER), HeaderValue::from_static(reason.as_str()));
+        }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_programs_go_by_is_in_a_header() {
+        let header = |error: ProposeError| {
+            let response = Failure::from(error).into_response();
+            response.headers().get(REASON_HEADER).and_then(|value| value.to_str().ok()).map(str::to_owned)
+        };
+        let after = std::time::Duration::from_secs(1);
+        assert_eq!(header(ProposeError::Timeout { command: "x", after }).as_deref(), Some("in-doubt"));
+        assert_eq!(header(ProposeError::OutcomeUnknown { command: "x" }).as_deref(), Some("in-doubt"));
+        assert_eq!(header(ProposeError::NotYet { command: "x", needed: 2, present: 1 }).as_deref(), Some("ahead-of-cluster"));
+        assert_eq!(header(ProposeError::NotLeading { command: "x" }), None);
     }
 }

@@ -39,7 +39,7 @@ pub(super) async fn read(ctx: &Ctx) -> Result<Reply, Failure> {
             sample("nomad_nomad_blocked_evals_total_blocked", "evaluations that wait for capacity", counts.blocked),
             sample("nomad_nomad_heartbeat_active", "nodes whose heartbeats this leader watches", counts.watched_nodes),
         ]);
-        samples.extend(server.snapshots().map(of_snapshots).unwrap_or_default());
+        samples.extend(server.snapshots().flat_map(of_snapshots));
         let status = server.consensus().status();
         samples.push(sample("nomad_raft_appliedIndex", "place in the log of the last applied entry", server.view().log_index()));
         samples.push(sample("floe_raft_term", "the present term", status.term));
@@ -58,8 +58,8 @@ fn sample<N: TryInto<u64>>(name: &'static str, help: &'static str, value: N) -> 
     Sample { name, help, labels: Vec::new(), value: value as f64 }
 }
 
-/// What the snapshot agent does. How old the newest snapshot is only the leader knows.
-fn of_snapshots(status: SnapshotStatus) -> Vec<Sample> {
+/// What the snapshot agent does, for each place that it keeps snapshots in. How old the newest one is only the leader knows.
+fn of_snapshots((target, status): (&'static str, SnapshotStatus)) -> Vec<Sample> {
     let mut samples = vec![
         sample("floe_snapshot_made_total", "snapshots that this server has kept since it started", status.made),
         sample("floe_snapshot_failures_total", "snapshots that this server could not keep since it started", status.failures),
@@ -68,8 +68,9 @@ fn of_snapshots(status: SnapshotStatus) -> Vec<Sample> {
     if let Some(last) = status.last {
         let age = u64::try_from(now().since(last).as_millis() / 1000).unwrap_or(0);
         samples.push(sample("floe_snapshot_age_seconds", "age of the newest snapshot", age));
-        samples.push(sample("floe_snapshot_kept", "snapshots in the folder", status.kept));
+        samples.push(sample("floe_snapshot_kept", "snapshots that are kept", status.kept));
     }
+    samples.iter_mut().for_each(|sample| sample.labels.push(("target", target.to_owned())));
     samples
 }
 

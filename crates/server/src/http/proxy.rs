@@ -86,7 +86,7 @@ fn get(ctx: &Ctx, path: &str, headers: HeaderMap) -> Forward {
 
 /// Asks one server after the other, until one can be reached.
 async fn ask_servers(agent: &Agent, forward: &Forward) -> Result<Response, Failure> {
-    let mut last = "this agent knows no server".to_owned();
+    let (mut last, mut reason) = ("this agent knows no server".to_owned(), None);
     for server in agent.servers.all() {
         match send(agent.servers.channels(), &server, forward).await {
             Ok(response) => return Ok(response),
@@ -94,12 +94,14 @@ async fn ask_servers(agent: &Agent, forward: &Forward) -> Result<Response, Failu
                 agent.servers.failed(&server);
                 last = format!("cannot reach server {server}: {error}");
                 if !error.is_certainly_unsent() {
+                    // It may be a write, which that server has taken.
+                    reason = Some(floe_api::Reason::InDoubt);
                     break;
                 }
             }
         }
     }
-    Err(Failure::text(StatusCode::BAD_GATEWAY, last))
+    Err(Failure::text(StatusCode::BAD_GATEWAY, last).with_reason(reason))
 }
 
 async fn send(channels: &Channels, address: &str, forward: &Forward) -> Result<Response, CallError> {

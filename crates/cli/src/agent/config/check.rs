@@ -1,11 +1,10 @@
 //! What is wrong with a configuration that has the right form.
 
-use super::{AutopilotBlock, ClientBlock, PluginBlock, ServerBlock, SnapshotBlock};
+use super::{AutopilotBlock, ClientBlock, PluginBlock, ServerBlock};
 use anyhow::bail;
 use floe_consensus::Timings;
-use floe_control::snapshots::MIN_INTERVAL;
 use floe_model::{network, node::parse_port_list};
-use std::{collections::BTreeMap, net::IpAddr, path::Path};
+use std::{collections::BTreeMap, net::IpAddr};
 
 /// Refuses what the server part cannot do.
 pub(super) fn server(server: &ServerBlock) -> anyhow::Result<()> {
@@ -24,34 +23,6 @@ pub(super) fn autopilot(autopilot: &AutopilotBlock, timings: &Timings) -> anyhow
     let heartbeat = timings.heartbeat;
     if let Some(contact) = autopilot.last_contact_threshold.filter(|contact| contact.to_std() <= heartbeat) {
         bail!("autopilot.last_contact_threshold {contact} is too short: servers hear from each other every {heartbeat:?}, so take more");
-    }
-    Ok(())
-}
-
-/// Refuses backups that would not be made, or not be kept.
-pub(super) fn snapshot(snapshot: &SnapshotBlock, is_server: bool) -> anyhow::Result<()> {
-    if *snapshot == SnapshotBlock::default() {
-        return Ok(());
-    }
-    let path = &snapshot.local_storage.path;
-    if !is_server {
-        bail!("snapshot is for servers: enable the server part (server {{ enabled = true }}), or leave it out");
-    }
-    if path.is_empty() {
-        bail!("snapshot.local_storage.path is missing: name the folder that is to hold the snapshots");
-    }
-    if !Path::new(path).is_absolute() {
-        bail!("snapshot.local_storage.path {path:?} must be absolute: begin it with /");
-    }
-    if let Some(interval) = snapshot.interval.filter(|i| *i < MIN_INTERVAL) {
-        bail!("snapshot.interval {interval} is too short: take at least {MIN_INTERVAL}");
-    }
-    if snapshot.retain == Some(0) {
-        bail!("snapshot.retain is 0: nothing would be kept; take at least 1");
-    }
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '.';
-    if !snapshot.prefix.chars().all(is_plain) || snapshot.prefix.starts_with('.') {
-        bail!("snapshot.prefix {:?} begins names of files: take letters, digits, -, _ and ., and no . at the beginning", snapshot.prefix);
     }
     Ok(())
 }

@@ -1,8 +1,11 @@
 //! Tests of the agent's configuration.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
+use floe_control::snapshots::Schedule;
+use floe_s3::CredentialFiles;
+use floe_server::Target;
 use std::os::unix::fs::PermissionsExt;
 
 pub(super) fn load(files: &[(&str, &str)], edit: impl FnOnce(&mut AgentArgs)) -> anyhow::Result<AgentConfig> {
@@ -81,8 +84,55 @@ fn what_the_agent_cannot_do_is_refused() {
     assert!(local("retain = 0").contains("nothing would be kept"));
     assert!(local("interval = \"999ms\"").contains("too short"));
     assert!(local("prefix = \"a/b\"").contains("begins names of files"));
-    assert!(local("aws_storage { s3_bucket = \"x\" }").contains("not supported yet: snapshot.aws_storage"));
+    assert!(local("google_storage { bucket = \"x\" }").contains("not supported yet: snapshot.google_storage"));
     assert!(snapshot("local_storage { path = \"x\" }").contains("must be absolute"));
+}
+
+fn with_bucket(text: &str) -> anyhow::Result<AgentConfig> {
+    let text = format!("data_dir = \"/a\"\nserver {{ enabled = true }}\nsnapshot {{\n aws_storage {{\n{text}\n}}\n}}");
+    load(&[("a.hcl", &text)], |_| {})
+}
+
+#[test]
+fn a_bucket_is_where_the_configuration_says() {
+    let bucket = |text: &str| match with_bucket(text).unwrap().snapshots().unwrap().targets.remove(0) {
+        Target::Bucket(bucket) => *bucket,
+        other @ Target::Folder(_) => panic!("{other:?}"),
+    };
+    let amazon = bucket("s3_bucket = \"backups\"\ns3_region = \"eu-central-1\"\ncredentials_file = \"/k\"\ns3_key_prefix = \"floe\"");
+    assert_eq!((amazon.endpoint.to_string().as_str(), amazon.path_style), ("https://s3.eu-central-1.amazonaws.com", false));
+    assert_eq!((amazon.key_prefix.as_str(), amazon.credentials), ("floe/", CredentialFiles::One("/k".into())));
+    let other = bucket(
+        "s3_bucket = \"backups\"\ns3_region = \"fsn1\"\ns3_endpoint = \"https://fsn1.your-objectstorage.com\"\naccess_key_id_file = \"/i\"\n\
+         secret_access_key_file = \"/s\"",
+    );
+    assert_eq!((other.endpoint.to_string().as_str(), other.path_style), ("https://fsn1.your-objectstorage.com", true));
+    assert_eq!(other.credentials, CredentialFiles::Two { access_key_id: "/i".into(), secret_access_key: "/s".into() });
+}
+
+#[test]
+fn a_bucket_that_cannot_be_reached_is_refused() {
+    let good = [("s3_bucket", "backups"), ("s3_region", "fsn1"), ("credentials_file", "/k")];
+    let why = |edit: &[(&str, &str)]| {
+        let mut all: BTreeMap<&str, &str> = good.into();
+        all.extend(edit.iter().copied());
+        let text: String =
+            all.iter().filter(|(_, value)| **value != "absent").map(|(key, value)| format!("{key} = \"{value}\"\n")).collect();
+        format!("{:#}", with_bucket(&text).unwrap_err())
+    };
+    assert!(why(&[("s3_bucket", "absent")]).contains("s3_bucket is missing"));
+    assert!(why(&[("s3_region", "absent")]).contains("s3_region is missing"));
+    assert!(why(&[("s3_bucket", "A")]).contains("snapshot.aws_storage: \"A\" is not a name of a bucket"));
+    assert!(why(&[("s3_endpoint", "http://10.0.0.1")]).contains("s3_endpoint: \"http://10.0.0.1\" is without TLS"));
+    assert!(why(&[("credentials_file", "absent")]).contains("give either credentials_file"));
+    assert!(why(&[("access_key_id_file", "/i")]).contains("give either credentials_file"));
+    assert!(why(&[("credentials_file", "a/b")]).contains("begin it with /"));
+    assert!(why(&[("credentials_file", "s3")]).contains("LoadCredential=s3:FILE"));
+    assert!(why(&[("ca_cert", "ca.pem")]).contains("ca_cert \"ca.pem\" must be absolute"));
+    let open = why(&[("secret_access_key", "hunter2")]);
+    assert!(open.contains("snapshot.aws_storage.secret_access_key_file") && !open.contains("hunter2"), "{open}");
+    assert!(why(&[("access_key_id", "AKID")]).contains("snapshot.aws_storage.access_key_id_file"));
+    assert!(why(&[("s3_kms_key", "x")]).contains("not supported yet: snapshot.aws_storage.s3_kms_key"));
 }
 
 #[test]

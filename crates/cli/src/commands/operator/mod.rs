@@ -81,7 +81,7 @@ pub(super) async fn health(client: &ApiClient, json: bool) -> anyhow::Result<Exi
     let health: OperatorHealthReply = match client.get("/v1/operator/autopilot/health", &[]).await {
         Ok(answer) => answer.value,
         // The same answer, under a status that says that not all is well.
-        Err(ApiError::Refused { status: 429, message }) => serde_json::from_str(&message).context("read the health of the servers")?,
+        Err(ApiError::Refused { status: 429, message, .. }) => serde_json::from_str(&message).context("read the health of the servers")?,
         Err(error) => return Err(error.into()),
     };
     let code = if health.healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE };
