@@ -6,7 +6,8 @@ mod restore;
 
 pub use agent::SnapshotConfig;
 pub(crate) use agent::{LatestSnapshots, SnapshotStatus, run};
-pub(crate) use restore::{RestoreError, restore};
+pub(crate) use restore::restore;
+pub use restore::{RestoreError, restore_by_pieces};
 
 use crate::{Server, leader::now};
 use floe_consensus::ReadError;
