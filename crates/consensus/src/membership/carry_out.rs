@@ -12,6 +12,7 @@ use crate::{
         StoredMembership, TypeConfig, WatchReceiver,
     },
 };
+use floe_store::planted::{self, Bug};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -80,7 +81,7 @@ impl Consensus {
             },
             Plan::GiveVote(id) => self.step(|next| next.voters.extend([id.clone()]), end).await,
             Plan::TakeVote(id) => self.step(|next| next.voters.retain(|voter| *voter != id), end).await,
-            Plan::TakeVoteAndRemove(id) => match self.step(|next| next.voters.retain(|voter| *voter != id), end).await {
+            Plan::TakeVoteAndRemove(id) => match self.step(|next| take_vote(&mut next.voters, &id), end).await {
                 Ok(()) => self.remove_learner(&id, end).await,
                 refused => refused,
             },
@@ -110,7 +111,17 @@ impl Consensus {
     /// Writes a member's address, or takes it in.
     async fn put(&self, id: &ServerId, address: &ServerAddress, is_new: bool, end: Instant) -> Result<(), Obstacle> {
         if is_new {
-            return self.step(|next| next.nodes.extend([(id.clone(), address.clone())]), end).await;
+            return self
+                .step(
+                    |next| {
+                        next.nodes.extend([(id.clone(), address.clone())]);
+                        if planted::is_on(Bug::LearnerIsVoter) {
+                            next.voters.insert(id.clone());
+                        }
+                    },
+                    end,
+                )
+                .await;
         }
         self.again(end, || async {
             let change = ChangeMembers::SetNodes(BTreeMap::from([(id.clone(), address.clone())]));
@@ -210,6 +221,13 @@ impl Consensus {
                 ChangeAnswer::Failed(ChangeError::NotTakenOver { change: change.to_string(), to, after_ms })
             }
         }
+    }
+}
+
+fn take_vote(voters: &mut BTreeSet<ServerId>, id: &ServerId) {
+    voters.remove(id);
+    if planted::is_on(Bug::TwoVotersLeaveAtOnce) && voters.len() > 1 {
+        drop(voters.pop_first());
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Counts, Request};
 use crate::server::ServerConfig;
+use floe_consensus::planted::{self, Bug};
 use floe_control::{
     Blocked, Broker, Delivery, Heartbeats,
     broker::{self, GivenUp},
@@ -49,10 +50,10 @@ impl Desk {
         self.heartbeats = Heartbeats::new(self.config.heartbeat);
         // A leader that died may have seen room become free and told nobody: everything that is blocked is looked at once more.
         let _none = self.blocked.capacity_changed(view.index());
-        for eval in view.evals() {
+        for eval in view.evals().filter(|_| !planted::is_on(Bug::NewDeskForgetsEvaluations)) {
             self.take(eval.clone(), now);
         }
-        for node in view.nodes().filter(|n| n.status != NodeStatus::Down) {
+        for node in view.nodes().filter(|n| n.status != NodeStatus::Down && !planted::is_on(Bug::NewDeskExpectsNobody)) {
             self.heartbeats.expect(&node.id, now);
         }
         self.nodes = view.nodes().count();
@@ -114,6 +115,9 @@ impl Desk {
         match request {
             Request::Dequeue { types, reply } => self.idle_workers.push_back((types, reply)),
             Request::Ack { eval, token } => {
+                self.broker.ack(&eval, token);
+            }
+            Request::Nack { eval, token } if planted::is_on(Bug::FailedEvaluationIsDone) => {
                 self.broker.ack(&eval, token);
             }
             Request::Nack { eval, token } => {
