@@ -42,6 +42,7 @@ impl World {
     /// Takes a backup, or restores one that was taken before.
     pub(crate) async fn restore(self: Rc<Self>, name: String, owner: Owner, server: Consensus) {
         let kept = self.pick(&self.backups.borrow());
+        self.busy.set(self.busy.get() + 1);
         match kept.filter(|_| self.below(3) > 0) {
             None => {
                 if let Some(backup) = self.back_up(owner, &server).await {
@@ -50,6 +51,7 @@ impl World {
             }
             Some(backup) => self.put_back(&name, owner, server, backup).await,
         }
+        self.busy.set(self.busy.get() - 1);
     }
 
     async fn put_back(self: &Rc<Self>, name: &str, owner: Owner, server: Consensus, backup: Backup) {

@@ -49,6 +49,7 @@ fn job(number: u64, count: u64) -> Command {
 impl World {
     /// Somebody who runs jobs.
     pub(crate) async fn operate(self: Rc<Self>) {
+        self.busy.set(self.busy.get() + 1);
         while !self.is_over.get() {
             sleep(Duration::from_millis(self.below(2500))).await;
             let number = self.below(JOBS);
@@ -58,6 +59,7 @@ impl World {
             };
             self.wish(command).await;
         }
+        self.busy.set(self.busy.get() - 1);
     }
 
     /// Has a server write a command. True when that is certain.
@@ -73,6 +75,11 @@ impl World {
     /// Everything that is wanted last runs where it can, and nothing else, in time.
     pub(crate) async fn must_come_to_rest(self: &Rc<Self>) {
         let Some(last) = self.nodes.len().checked_sub(1) else { return };
+        // What somebody gave up waiting for may still be done, for a moment.
+        while self.busy.get() > 0 {
+            sleep(Duration::from_millis(100)).await;
+        }
+        sleep(Duration::from_secs(2)).await;
         // Where others have room for its work, one node never comes back.
         let stays_dead = last >= 2 && self.below(2) == 0;
         self.nodes.iter().enumerate().for_each(|(number, node)| node.is_alive.set(!(stays_dead && number == last)));

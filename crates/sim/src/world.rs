@@ -40,6 +40,8 @@ pub(crate) struct World {
     /// Faults have ended.
     pub(crate) is_over: Cell<bool>,
     pub(crate) is_done: Cell<bool>,
+    /// Who still changes jobs, or restores a backup.
+    pub(crate) busy: Cell<u32>,
     /// The cluster that is looked at: see [`Host::era`].
     pub(crate) present_era: Cell<u32>,
     pub(crate) begun: Instant,
@@ -75,6 +77,7 @@ impl World {
             violation: RefCell::default(),
             is_over: Cell::new(false),
             is_done: Cell::new(false),
+            busy: Cell::new(0),
             present_era: Cell::new(0),
             begun: Instant::now(),
             data,

@@ -134,7 +134,13 @@ impl Observer {
             world.violated(Invariant::NoJointMembership, format!("{name}: entry {index} of term {term} is {membership:?}"));
         }
         let before = self.membership_before(name, index).map(Membership::voters);
-        if let Some(new) = before.into_iter().flat_map(|then| membership.voters().into_iter().filter(move |id| !then.contains(id))).next() {
+        let is_new = !self.memberships.contains_key(&at);
+        if let Some(new) = before
+            .into_iter()
+            .filter(|_| is_new)
+            .flat_map(|then| membership.voters().into_iter().filter(move |id| !then.contains(id)))
+            .next()
+        {
             let of = new.strip_prefix("id-").unwrap_or(&new);
             if self.known.get(of).is_none_or(|known| known.log.last().is_none()) {
                 world.violated(Invariant::VoterHasEntries, format!("{name}: entry {index} gives {of} a vote, which has no entries"));

@@ -7,13 +7,30 @@ use std::collections::BTreeSet;
 
 /// A committed entry, and the state after it.
 pub(super) fn look(world: &World, state: &State, command: &Command) {
-    if let Command::Plan(plan) = command {
-        look_at_plan(world, state, plan);
+    match command {
+        Command::Plan(plan) => look_at_plan(world, state, plan),
+        Command::UpdateNodeStatus { updates } => {
+            updates.iter().for_each(|update| world.trace.say(format_args!("{} is {}: {}", update.id, update.status, update.message)));
+        }
+        _ => {}
     }
+}
+
+/// The beginning of an id.
+fn short(id: &str) -> &str {
+    id.get(..8).unwrap_or(id)
 }
 
 fn look_at_plan(world: &World, state: &State, plan: &Plan) {
     world.trace.count("plan");
+    let places: Vec<String> = plan.placements.iter().map(|a| format!("{} {} on {}", a.name, short(a.id.as_str()), a.node_id)).collect();
+    let stops: Vec<&str> = plan.stops.iter().map(|stop| short(stop.id.as_str())).collect();
+    world.trace.say(format_args!(
+        "entry {}: plan for {} from index {}: places {places:?}, stops {stops:?}",
+        state.log_index(),
+        short(plan.eval_id.as_str()),
+        plan.based_on
+    ));
     let touched: BTreeSet<_> = plan.placements.iter().map(|placement| placement.node_id.clone()).collect();
     for id in touched {
         // What the servers gave up leaves room for what takes its place, on the node itself, which waits for it to end.
