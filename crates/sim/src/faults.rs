@@ -307,7 +307,7 @@ impl World {
     /// A piece of a snapshot came to a server.
     pub(crate) fn piece_arrived(&self, name: &str) {
         let is_wanted = self.hosts.borrow().get(name).is_some_and(|host| host.crashes_in_install);
-        if is_wanted && !self.is_over.get() && self.below(3) == 0 {
+        if is_wanted && !self.is_over.get() && self.below(2) == 0 {
             if let Some(host) = self.hosts.borrow_mut().get_mut(name) {
                 host.crashes_in_install = false;
             }

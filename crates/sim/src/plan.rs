@@ -80,9 +80,9 @@ const FAULTS: &[(Fault, u64)] = &[
     (Fault::Transfer, 2),
     (Fault::Replace, 3),
     (Fault::Snapshot, 2),
-    (Fault::LeftBehind, 2),
-    (Fault::CrashInInstall, 2),
-    (Fault::Restore, 2),
+    (Fault::LeftBehind, 5),
+    (Fault::CrashInInstall, 5),
+    (Fault::Restore, 5),
     (Fault::NodeSilent, 3),
 ];
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// How many seeds are run, unless `FLOE_SIM_SEEDS` says otherwise.
-const SEEDS: u64 = 24;
+const SEEDS: u64 = 60;
 /// The first of them, unless `FLOE_SIM_FIRST` says otherwise.
 const FIRST: u64 = 1;
 
@@ -47,6 +47,7 @@ const WORTH_IT: &[&str] = &[
 const FAILED_BEFORE: &[(u64, &str)] = &[
     (21, "a write was said to be refused when the server stopped in the middle of it: shut down"),
     (27, "a write was said to be refused when the server stopped in the middle of it: failed sync"),
+    (16, "two evaluations of a job were at work at once: one was canceled while its plan was on its way"),
     (83, "a lost piece of a snapshot held up every server that waited for one, for a minute"),
 ];
 
