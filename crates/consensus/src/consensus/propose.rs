@@ -143,7 +143,6 @@ impl Consensus {
         let _turn = self.turn(&command, deadline).await?;
         let tried = match self.leader() {
             Leader::Own => self.write_here(command, end, deadline).await,
-            Leader::Other(_) if planted::is_on(Bug::DeskPassesOn) => return self.propose_within(command, deadline).await,
             Leader::Other(_) | Leader::Unknown => Try::NotTaken,
         };
         match tried {

@@ -81,7 +81,7 @@ impl Consensus {
             },
             Plan::GiveVote(id) => self.step(|next| next.voters.extend([id.clone()]), end).await,
             Plan::TakeVote(id) => self.step(|next| next.voters.retain(|voter| *voter != id), end).await,
-            Plan::TakeVoteAndRemove(id) => match self.step(|next| take_vote(&mut next.voters, &id), end).await {
+            Plan::TakeVoteAndRemove(id) => match self.step(|next| next.voters.retain(|voter| *voter != id), end).await {
                 Ok(()) => self.remove_learner(&id, end).await,
                 refused => refused,
             },
@@ -221,13 +221,6 @@ impl Consensus {
                 ChangeAnswer::Failed(ChangeError::NotTakenOver { change: change.to_string(), to, after_ms })
             }
         }
-    }
-}
-
-fn take_vote(voters: &mut BTreeSet<ServerId>, id: &ServerId) {
-    voters.remove(id);
-    if planted::is_on(Bug::TwoVotersLeaveAtOnce) && voters.len() > 1 {
-        drop(voters.pop_first());
     }
 }
 

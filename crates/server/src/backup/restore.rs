@@ -2,10 +2,7 @@
 
 use crate::server::ServerError;
 use bytes::Bytes;
-use floe_consensus::{
-    Consensus, ProposeError, ReadError, executor,
-    planted::{self, Bug},
-};
+use floe_consensus::{Consensus, ProposeError, ReadError, executor};
 use floe_state::{
     Command, Outcome,
     archive::{self, Archive, ArchiveError},
@@ -67,11 +64,7 @@ pub async fn restore_by_pieces(consensus: &Consensus, bytes: Bytes, force: bool,
     }
     let (cluster_version, digest) = (archive.metadata.cluster_version, archive.state.content_digest());
     let last = Restore { id, cluster_id, cluster_version, digest, force };
-    let done = write(consensus, Command::Restore(last.clone())).await;
-    if planted::is_on(Bug::LostRestoreIsDone) && done.is_err() {
-        return Ok(Restored { id: last.id, index: 1, digest });
-    }
-    match done? {
+    match write(consensus, Command::Restore(last)).await? {
         Outcome::Restored(restored) => {
             tracing::warn!(index = restored.index, content = %restored.digest, "the cluster's state was replaced by a snapshot");
             Ok(restored)

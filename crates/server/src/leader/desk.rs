@@ -53,7 +53,7 @@ impl Desk {
         for eval in view.evals().filter(|_| !planted::is_on(Bug::NewDeskForgetsEvaluations)) {
             self.take(eval.clone(), now);
         }
-        for node in view.nodes().filter(|n| n.status != NodeStatus::Down && !planted::is_on(Bug::NewDeskExpectsNobody)) {
+        for node in view.nodes().filter(|n| n.status != NodeStatus::Down) {
             self.heartbeats.expect(&node.id, now);
         }
         self.nodes = view.nodes().count();
@@ -115,9 +115,6 @@ impl Desk {
         match request {
             Request::Dequeue { types, reply } => self.idle_workers.push_back((types, reply)),
             Request::Ack { eval, token } => {
-                self.broker.ack(&eval, token);
-            }
-            Request::Nack { eval, token } if planted::is_on(Bug::FailedEvaluationIsDone) => {
                 self.broker.ack(&eval, token);
             }
             Request::Nack { eval, token } => {
