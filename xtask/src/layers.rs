@@ -43,7 +43,7 @@ const LAYERS: &[Layer] = &[
     Layer { name: "api", kind: Kind::Contract, may_use: &["model"] },
     Layer { name: "store", kind: Kind::Edge, may_use: &["model", "state"] },
     Layer { name: "consensus", kind: Kind::Edge, may_use: &["model", "state", "store"] },
-    Layer { name: "sim", kind: Kind::Test, may_use: &["model", "state", "store", "consensus", "history"] },
+    Layer { name: "sim", kind: Kind::Test, may_use: &["model", "state", "store", "consensus", "history", "api", "server"] },
     Layer { name: "pki", kind: Kind::Edge, may_use: &["model"] },
     Layer { name: "keyring", kind: Kind::Edge, may_use: &["model"] },
     Layer { name: "rpc", kind: Kind::Edge, may_use: &["pki"] },

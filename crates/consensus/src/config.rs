@@ -63,6 +63,8 @@ pub struct Config {
     pub snapshot_entries: u64,
     /// Entries kept behind a snapshot; [`LOG_ENTRIES_KEPT`] unless a test wants otherwise. At least `snapshot_entries`.
     pub log_entries_kept: u64,
+    /// How much of a snapshot one call carries, in bytes; [`SNAPSHOT_CHUNK_BYTES`] unless a test wants more pieces. At least one.
+    pub snapshot_piece_bytes: usize,
     /// Entries between comparisons of the servers' states; [`CHECK_ENTRIES`] unless a test wants fewer. The same on all servers.
     pub check_entries: u64,
     /// The newest version of commands that it knows; [`CLUSTER_VERSION`] unless a test wants an older server.
@@ -88,6 +90,7 @@ impl Config {
             timings: Timings::default(),
             snapshot_entries: SNAPSHOT_ENTRIES,
             log_entries_kept: LOG_ENTRIES_KEPT,
+            snapshot_piece_bytes: SNAPSHOT_CHUNK_BYTES,
             check_entries: CHECK_ENTRIES,
             known_version: CLUSTER_VERSION,
             apply: State::apply,

@@ -3,7 +3,7 @@
 //! A simulation runs a whole cluster in one thread, by one seed. It must decide which task goes on next, when what blocks is done, and which
 //! numbers openraft draws for its election timeouts; it must also be able to drop all tasks of one server, wherever they wait. Everything of this
 //! crate that starts a task, blocks or draws goes through here, and [`Runtime`] does the same for openraft. Without a simulation each call costs
-//! one look at a thread-local.
+//! one look at a thread-local. Who runs tasks beside a server, such as the leader's desk, starts them here as well.
 
 use futures::future::{BoxFuture, Either};
 use openraft::{AsyncRuntime, OptionalSend, impls::TokioRuntime};
@@ -58,7 +58,7 @@ fn simulated() -> Option<Rc<dyn Executor>> {
 
 /// A task ended without a result: it panicked, or its runtime shut down.
 #[derive(Debug)]
-pub(crate) struct TaskError {
+pub struct TaskError {
     is_panic: bool,
 }
 
@@ -77,7 +77,9 @@ impl From<tokio::task::JoinError> for TaskError {
 }
 
 /// A running task. It goes on when this is dropped.
-pub(crate) enum Task<T> {
+pub struct Task<T>(Running<T>);
+
+enum Running<T> {
     Tokio(JoinHandle<T>),
     Simulated(oneshot::Receiver<T>),
 }
@@ -86,28 +88,29 @@ impl<T> Future for Task<T> {
     type Output = Result<T, TaskError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut *self {
-            Task::Tokio(handle) => Pin::new(handle).poll(cx).map_err(TaskError::from),
-            Task::Simulated(result) => Pin::new(result).poll(cx).map_err(|_| TaskError { is_panic: false }),
+        match &mut self.0 {
+            Running::Tokio(handle) => Pin::new(handle).poll(cx).map_err(TaskError::from),
+            Running::Simulated(result) => Pin::new(result).poll(cx).map_err(|_| TaskError { is_panic: false }),
         }
     }
 }
 
 /// Starts a task.
-pub(crate) fn spawn<F>(future: F) -> Task<F::Output>
+pub fn spawn<F>(future: F) -> Task<F::Output>
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    let Some(executor) = simulated() else { return Task::Tokio(tokio::spawn(future)) };
+    let Some(executor) = simulated() else { return Task(Running::Tokio(tokio::spawn(future))) };
     let (tell, told) = oneshot::channel();
     // Nobody may be waiting for it.
     executor.spawn(Box::pin(async move { drop(tell.send(future.await)) }));
-    Task::Simulated(told)
+    Task(Running::Simulated(told))
 }
 
-/// Runs what blocks, where it holds up nobody. It is begun at once, whether somebody waits for it or not.
-pub(crate) fn blocking<T: Send + 'static>(
+/// Runs what blocks, where it holds up nobody. It is begun at once, whether somebody waits for it or not. What waits gets an error when the work
+/// panicked or the runtime shut down.
+pub fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> impl Future<Output = Result<T, TaskError>> + Send + 'static {
     let begun = match simulated() {

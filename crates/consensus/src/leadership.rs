@@ -7,6 +7,7 @@ use crate::{
     raft_types::{Instant, Raft, ReadPolicy, ServerMetrics, StoredMembership, WatchReceiver},
     stop::StopCell,
 };
+use floe_store::planted::{self, Bug};
 use std::time::Duration;
 use tokio::{sync::watch, time::sleep};
 
@@ -87,7 +88,8 @@ impl Follower {
         if !is_heard {
             self.confirmed_term = None;
         }
-        let is_leader = now.state.is_leader() && self.confirmed_term == Some(term);
+        let is_confirmed = self.confirmed_term == Some(term) || planted::is_on(Bug::UnconfirmedLeaderActs);
+        let is_leader = now.state.is_leader() && is_confirmed;
         let leader = now.current_leader.as_ref().filter(|_| is_heard).and_then(|id| server_of(&now.membership_config, id));
         Leadership { is_leader, leader, term }
     }

@@ -84,5 +84,8 @@ pub use stamp::{Clock, Entropy, OsEntropy, SystemClock};
 pub use status::Status;
 pub use timings::Timings;
 
+#[doc(hidden)]
+pub use floe_store::planted;
+
 /// Whether this build can have defects switched on, which only floe-sim's may.
 pub const PLANTED_BUGS: bool = floe_store::planted::ARE_BUILT_IN;

@@ -18,7 +18,11 @@ use crate::{
     stop::with_causes,
 };
 use floe_state::{Command, Stamp};
-use floe_store::{DataFolder, LogError, LogStore, Position, SnapshotId, SnapshotStore, log::Succession};
+use floe_store::{
+    DataFolder, LogError, LogStore, Position, SnapshotId, SnapshotStore,
+    log::Succession,
+    planted::{self, Bug},
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Entries are read so many at once.
@@ -73,14 +77,17 @@ impl Survey {
     /// When the folder cannot be read, is damaged, or has no server.
     pub fn of(data: &DataFolder) -> Result<Self, RecoverError> {
         let store = LogStore::open(data)?;
-        let survey = Self::read(data, &store);
+        let survey = SnapshotStore::open(data).map_err(OpenError::from).map_err(RecoverError::from).and_then(|s| Self::on(&store, &s));
         store.close();
         survey
     }
 
-    fn read(data: &DataFolder, store: &LogStore) -> Result<Self, RecoverError> {
-        let snapshots = SnapshotStore::open(data).map_err(OpenError::from)?;
-        let restored = restore(store, &snapshots)?;
+    /// As [`Survey::of`], of a log and snapshots that the caller opened.
+    ///
+    /// # Errors
+    /// As [`Survey::of`].
+    pub fn on(store: &LogStore, snapshots: &SnapshotStore) -> Result<Self, RecoverError> {
+        let restored = restore(store, snapshots)?;
         let mut membership = restored.membership().clone();
         let bounds = store.bounds();
         let unreadable = |e: &dyn std::error::Error| RecoverError::Unreadable(e.to_string());
@@ -126,6 +133,19 @@ impl Survey {
         Ok(self.members.iter().filter(|m| m.id != self.id && !survivors.contains(&m.id)).collect())
     }
 
+    /// Makes the new cluster, as [`recover`] does, in the log that this survey is of and that the caller opened.
+    ///
+    /// # Errors
+    /// As [`recover`].
+    pub async fn go_on(&self, store: &LogStore, survivors: &BTreeSet<ServerId>, stamp: Stamp) -> Result<(), RecoverError> {
+        let succession = self.succession(survivors, stamp)?;
+        let (done, told) = awaited();
+        store.go_on(succession, done).await?;
+        // Who writes ended without a word only if the power went.
+        told.await.unwrap_or(Ok(()))?;
+        Ok(())
+    }
+
     /// How the log goes on.
     fn succession(&self, survivors: &BTreeSet<ServerId>, stamp: Stamp) -> Result<Succession, RecoverError> {
         let refused: Vec<ServerId> = self.given_up(survivors)?.into_iter().map(|m| m.id.clone()).collect();
@@ -147,6 +167,7 @@ impl Survey {
         let old = self.cluster.clone().map(|c| ServerId::from(c.as_str().to_owned()));
         let drawn = ServerId::from(format!("{:016x}{:016x}", stamp.seed.0, stamp.seed.1));
         let cluster = ClusterId::of(old.iter().chain([&self.id, &drawn]));
+        let cluster = if planted::is_on(Bug::RecoveryKeepsCluster) { self.cluster.clone().unwrap_or(cluster) } else { cluster };
         Ok(Succession { records, vote, cluster_id: cluster.as_str().to_owned() })
     }
 }
@@ -160,17 +181,11 @@ pub async fn recover(data: DataFolder, survivors: BTreeSet<ServerId>, stamp: Sta
     let folder = data.clone();
     let stopped = |e: tokio::task::JoinError| RecoverError::Unreadable(with_causes(&e));
     let survey = tokio::task::spawn_blocking(move || Survey::of(&folder)).await.map_err(stopped)??;
-    let succession = survey.succession(&survivors, stamp)?;
     let folder = data.clone();
     let store = tokio::task::spawn_blocking(move || LogStore::open(&folder)).await.map_err(stopped)??;
-    let (done, told) = awaited();
-    let taken = store.go_on(succession, done).await;
-    let durable = match taken {
-        Ok(()) => told.await.unwrap_or(Ok(())),
-        Err(error) => Err(error),
-    };
+    let done = survey.go_on(&store, &survivors, stamp).await;
     tokio::task::spawn_blocking(move || store.close()).await.map_err(stopped)?;
-    durable?;
+    done?;
     tokio::task::spawn_blocking(move || Survey::of(&data)).await.map_err(stopped)?
 }
 

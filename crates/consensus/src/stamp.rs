@@ -61,6 +61,11 @@ impl Stamper {
         self.entropy.seed()
     }
 
+    /// The time now, which may go back.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     pub(crate) fn stamp(&self) -> Stamp {
         let now = self.clock.now().0;
         let before = self.last.fetch_max(now, Ordering::Relaxed);

@@ -17,11 +17,14 @@ use support::{
 
 const THREE: [&str; 3] = ["a", "b", "c"];
 
+/// The newest version that brings a command.
+const NEWEST: u32 = 2;
+
 /// A command that only the newest version knows.
 fn newest() -> Command {
     let report = DigestReport { server: "nobody".to_owned(), index: 1, form: String::new(), digest: Digest::default(), tables: vec![] };
     let command = Command::ReportDigest(Box::new(report));
-    assert_eq!(command.since(), CLUSTER_VERSION);
+    assert_eq!(command.since(), NEWEST);
     command
 }
 
@@ -31,7 +34,7 @@ async fn old() -> Cluster {
     let voters: BTreeMap<_, _> = THREE.iter().map(|n| (id(n), address(n))).collect();
     for name in THREE {
         let start = Start::Bootstrap { voters: voters.clone() };
-        cluster.add_with(name, start, |config| config.known_version = CLUSTER_VERSION - 1).await;
+        cluster.add_with(name, start, |config| config.known_version = NEWEST - 1).await;
     }
     cluster
 }
@@ -42,7 +45,7 @@ async fn version(server: &Consensus, version: u32) {
 
 async fn upgrade(cluster: &mut Cluster, name: &str) {
     cluster.stop(name).await;
-    cluster.hosts.get_mut(name).unwrap().config.known_version = CLUSTER_VERSION;
+    cluster.hosts.get_mut(name).unwrap().config.known_version = NEWEST;
     cluster.start(name).await;
     cluster.leader().await;
 }
@@ -53,15 +56,15 @@ async fn servers_are_upgraded_one_by_one_and_the_last_one_raises_the_version() {
     cluster.leader().await;
     for name in THREE {
         let server = cluster.get(name);
-        version(&server, CLUSTER_VERSION - 1).await;
+        version(&server, NEWEST - 1).await;
         let refused = server.propose(newest()).await.unwrap_err();
-        assert!(matches!(refused, ProposeError::NotYet { needed: CLUSTER_VERSION, .. }), "{refused}");
+        assert!(matches!(refused, ProposeError::NotYet { needed: NEWEST, .. }), "{refused}");
         assert!(refused.to_string().contains("until all of its servers are upgraded"), "{refused}");
         server.propose(register(name)).await.unwrap();
         upgrade(&mut cluster, name).await;
     }
     for name in THREE {
-        version(&cluster.get(name), CLUSTER_VERSION).await;
+        version(&cluster.get(name), NEWEST).await;
         cluster.get(name).propose(newest()).await.unwrap();
     }
     cluster.close().await;

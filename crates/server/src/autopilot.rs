@@ -1,7 +1,6 @@
 //! The autopilot task: while this server leads it watches the other servers, gives a caught-up learner its vote, and removes the dead.
 
-use crate::leader;
-use floe_consensus::Consensus;
+use floe_consensus::{Consensus, executor};
 use floe_control::autopilot::{Action, Autopilot, Config, Health, Observation, Seen};
 use floe_model::Nanos;
 use std::time::Duration;
@@ -16,7 +15,7 @@ pub(crate) type LatestHealth = watch::Receiver<Option<Health<String>>>;
 
 pub(crate) fn start(consensus: &Consensus, config: Config, stop: &CancellationToken, tasks: &TaskTracker) -> LatestHealth {
     let (tell, latest) = watch::channel(None);
-    tasks.spawn(run(consensus.clone(), config, tell, stop.clone()));
+    drop(executor::spawn(tasks.track_future(run(consensus.clone(), config, tell, stop.clone()))));
     latest
 }
 
@@ -53,7 +52,7 @@ fn observe(consensus: &Consensus) -> Option<Observation<String>> {
         matched: peer.matched.map(|at| at.index),
     });
     let servers = seen.collect();
-    Some(Observation { now: leader::now(), leader: status.id.to_string(), last_index: status.last_log_index.unwrap_or(0), servers })
+    Some(Observation { now: consensus.now(), leader: status.id.to_string(), last_index: status.last_log_index.unwrap_or(0), servers })
 }
 
 async fn carry_out(consensus: &Consensus, action: Action<String>) {

@@ -22,6 +22,7 @@ mod backup;
 pub mod http;
 mod keyring;
 mod leader;
+mod nodes;
 pub mod peers;
 mod reports;
 mod rotation;
@@ -30,7 +31,9 @@ mod serve;
 mod server;
 mod worker;
 
-pub use backup::{SnapshotConfig, Target};
+pub use backup::{RestoreError, SnapshotConfig, Target, restore_by_pieces};
 pub use keyring::Keyring;
+pub use nodes::Told;
+pub use reports::ReportError;
 pub use serve::{ListenError, Listener, Serving, listen, serve};
 pub use server::{Server, ServerConfig, ServerError};

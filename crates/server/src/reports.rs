@@ -1,7 +1,7 @@
 //! Nodes' reports: all that arrive while an entry is on its way go into the next one, so that a thousand nodes cost one write a tick.
 
 use floe_api::rpc::Report;
-use floe_consensus::Consensus;
+use floe_consensus::{Consensus, executor};
 use floe_state::{Command, command::AllocUpdate};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -16,7 +16,7 @@ type Reply = oneshot::Sender<Result<u64, ReportError>>;
 /// A report that did not get into the log, in words; the node sends it again.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct ReportError(String);
+pub struct ReportError(String);
 
 /// Hands reports to the task that writes them.
 #[derive(Clone)]
@@ -37,11 +37,12 @@ impl Reports {
 pub(crate) fn start(consensus: Consensus, stop: &CancellationToken, tasks: &TaskTracker) -> Reports {
     let (queue, mut inbox) = mpsc::channel(WAITING);
     let stop = stop.clone();
-    tasks.spawn(async move {
+    let write = async move {
         while let Some(Some(first)) = stop.run_until_cancelled(inbox.recv()).await {
             write_batch(&consensus, first, &mut inbox).await;
         }
-    });
+    };
+    drop(executor::spawn(tasks.track_future(write)));
     Reports { queue }
 }
 

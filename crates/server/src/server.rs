@@ -8,7 +8,7 @@ use crate::{
     rpc::Doorkeeper,
     worker,
 };
-use floe_consensus::{Consensus, ProposeError};
+use floe_consensus::{Consensus, ProposeError, executor};
 use floe_control::{
     autopilot::{self, Health},
     garbage::Thresholds,
@@ -96,9 +96,9 @@ impl Server {
         let leader = leader::start(&config, &consensus, &stop, &tasks);
         let reports = reports::start(consensus.clone(), &stop, &tasks);
         for _ in 0..config.workers.max(1) {
-            tasks.spawn(worker::run(consensus.clone(), leader.clone(), stop.clone()));
+            drop(executor::spawn(tasks.track_future(worker::run(consensus.clone(), leader.clone(), stop.clone()))));
         }
-        tasks.spawn(crate::rotation::run(consensus.clone(), stop.clone()));
+        drop(executor::spawn(tasks.track_future(crate::rotation::run(consensus.clone(), stop.clone()))));
         let health = crate::autopilot::start(&consensus, config.autopilot.clone(), &stop, &tasks);
         let targets = config.snapshots.iter().flat_map(|s| &s.targets);
         let snapshots = targets.map(|target| LatestSnapshots::of(target.label())).collect();

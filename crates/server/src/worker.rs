@@ -1,7 +1,7 @@
 //! A worker: takes an evaluation, asks the scheduler, proposes the plan, and tries again when part of it did not fit any more.
 
-use crate::leader::{LeaderHandle, now, seed};
-use floe_consensus::{Consensus, ProposeError};
+use crate::leader::LeaderHandle;
+use floe_consensus::{Consensus, ProposeError, executor};
 use floe_control::Delivery;
 use floe_model::{Evaluation, JobType};
 use floe_scheduler::{Decision, Request, Scheduler, plan_attempts};
@@ -43,7 +43,7 @@ async fn work(consensus: &Consensus, leader: &LeaderHandle, delivery: &Delivery,
     let mut based_on = eval.modify_index;
     for _ in 0..plan_attempts(eval.job_type) {
         let Some(view) = view_at(consensus, based_on).await else { return Ok(End::TryAgain) };
-        let Some(decision) = decide(scheduler, view, eval.clone()).await else { return Ok(End::TryAgain) };
+        let Some(decision) = decide(scheduler, consensus, view, eval.clone()).await else { return Ok(End::TryAgain) };
         if !leader.is_outstanding(delivery).await {
             return Ok(End::Answered);
         }
@@ -62,8 +62,8 @@ async fn work(consensus: &Consensus, leader: &LeaderHandle, delivery: &Delivery,
     }
     // What is still wanted is queued, and waits for a change after the last plan.
     let Some(view) = view_at(consensus, based_on).await else { return Ok(End::TryAgain) };
-    let Some(wanted) = decide(scheduler, view, eval.clone()).await else { return Ok(End::TryAgain) };
-    let evals = floe_scheduler::give_up(eval, &wanted.plan, seed());
+    let Some(wanted) = decide(scheduler, consensus, view, eval.clone()).await else { return Ok(End::TryAgain) };
+    let evals = floe_scheduler::give_up(eval, &wanted.plan, consensus.draw());
     consensus.propose_as_leader(Command::UpdateEvals { evals }).await?;
     Ok(End::Answered)
 }
@@ -76,10 +76,11 @@ async fn view_at(consensus: &Consensus, index: u64) -> Option<State> {
 }
 
 /// Runs the scheduler on a thread of its own: it may take long, and heartbeats do not wait. `None` when it panicked.
-async fn decide(scheduler: &mut Scheduler, view: State, eval: Arc<Evaluation>) -> Option<Decision> {
+async fn decide(scheduler: &mut Scheduler, consensus: &Consensus, view: State, eval: Arc<Evaluation>) -> Option<Decision> {
     let mut own = std::mem::take(scheduler);
-    let task = tokio::task::spawn_blocking(move || {
-        let decision = own.schedule(Request { view: &view, eval: &eval, now: now(), seed: seed() });
+    let (now, seed) = (consensus.now(), consensus.draw());
+    let task = executor::blocking(move || {
+        let decision = own.schedule(Request { view: &view, eval: &eval, now, seed });
         (own, decision)
     });
     match task.await {

@@ -47,6 +47,19 @@ fn job_key(key: &str) -> JobKey {
     JobKey { namespace: Namespace::default(), id: key.into() }
 }
 
+/// How every value begins.
+const VALUE: char = 'v';
+
+/// The name of a key.
+fn key(number: u64) -> String {
+    format!("{}{number}", if number.is_multiple_of(2) { JOB } else { "n" })
+}
+
+/// The key that is written when everything is well again.
+pub(crate) const LAST: &str = "last";
+/// The same, after a recovery.
+pub(crate) const AFTER: &str = "after";
+
 /// A command that writes `value` under `key`, if a job is still what it was at `only_at`.
 fn write(key: &str, value: &str, only_at: Option<u64>) -> Command {
     if !key.starts_with(JOB) {
@@ -60,15 +73,17 @@ fn write(key: &str, value: &str, only_at: Option<u64>) -> Command {
 
 /// What a command writes, if it is one of these.
 pub(crate) fn written(command: &Command) -> Option<&str> {
-    match command {
-        Command::RegisterNode { node } => Some(&node.name),
-        Command::RegisterJob(request) => Some(&request.job.name),
-        _ => None,
-    }
+    let name = match command {
+        Command::RegisterNode { node } => &node.name,
+        Command::RegisterJob(request) => &request.job.name,
+        _ => return None,
+    };
+    // What runs work has other names.
+    name.starts_with(VALUE).then_some(name)
 }
 
 /// What is under `key`, and at which index it was written.
-fn read(state: &State, key: &str) -> (Option<String>, u64) {
+pub(crate) fn read(state: &State, key: &str) -> (Option<String>, u64) {
     if key.starts_with(JOB) {
         let job = state.job(&job_key(key));
         return (job.map(|job| job.name.clone()), job.map_or(0, |job| job.job_modify_index));
@@ -90,8 +105,7 @@ impl World {
         while !self.is_over.get() {
             sleep(Duration::from_millis(self.executor.below(self.plan.think_ms))).await;
             let Some((name, owner, server)) = self.any_server() else { continue };
-            let number_of_key = self.executor.below(self.plan.keys);
-            let key = format!("{}{number_of_key}", if number_of_key.is_multiple_of(2) { JOB } else { "n" });
+            let key = key(self.executor.below(self.plan.keys));
             let wish = Wish { client: number, key, only_if: None };
             match self.executor.below(6) {
                 0 | 1 => self.read(wish, &name, owner, server).await,
@@ -107,6 +121,11 @@ impl World {
         }
     }
 
+    /// All keys.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        (0..self.plan.keys).map(key).chain([LAST.to_owned()]).collect()
+    }
+
     fn any_server(&self) -> Option<(String, Owner, Consensus)> {
         let hosts = self.hosts.borrow();
         let up: Vec<_> = hosts.values().filter_map(|h| Some((h.name.clone(), h.owner?, h.server.clone()?))).collect();
@@ -117,7 +136,7 @@ impl World {
     /// Writes once. The index of the entry, when it was acknowledged.
     pub(crate) async fn write(self: &Rc<Self>, wish: Wish, name: &str, owner: Owner, server: Consensus) -> Option<u64> {
         let Wish { client, key, only_if } = wish;
-        let value = format!("v{}", self.clients.written.replace(self.clients.written.get() + 1));
+        let value = format!("{VALUE}{}", self.clients.written.replace(self.clients.written.get() + 1));
         let command = write(&key, &value, only_if.as_ref().map(|(_, index)| *index));
         let input = match only_if {
             None => RegisterInput::Write(Some(value.clone())),
@@ -215,7 +234,7 @@ impl World {
 }
 
 impl Clients {
-    fn of<T>(&self, key: &str, change: impl FnOnce(&mut Operations) -> T) -> T {
+    pub(crate) fn of<T>(&self, key: &str, change: impl FnOnce(&mut Operations) -> T) -> T {
         change(self.histories.borrow_mut().entry(key.to_owned()).or_default())
     }
 }

@@ -1,10 +1,8 @@
-//! Breaking things while the clients go on, and mending all of it at the end.
+//! Breaking things while the clients go on.
 
 use crate::{
-    clients::Wish,
     executor::Owner,
     host::{Fate, Host, address, id},
-    invariant::Invariant,
     net::Weather,
     plan::Fault,
     world::World,
@@ -12,30 +10,27 @@ use crate::{
 use floe_consensus::{Consensus, Start};
 use floe_store::twin;
 use std::{collections::BTreeSet, rc::Rc, time::Duration};
-use tokio::time::{Instant, sleep, timeout};
-
-/// How long servers have to agree once nothing fails any more.
-const HEALED: Duration = Duration::from_secs(10);
+use tokio::time::{Instant, sleep};
 
 impl World {
-    fn below(&self, limit: u64) -> u64 {
+    pub(crate) fn below(&self, limit: u64) -> u64 {
         self.executor.below(limit)
     }
 
-    fn pick<T: Clone>(&self, among: &[T]) -> Option<T> {
+    pub(crate) fn pick<T: Clone>(&self, among: &[T]) -> Option<T> {
         let nth = usize::try_from(self.below(among.len() as u64)).ok()?;
         among.get(nth).cloned()
     }
 
-    fn names(&self, wanted: impl Fn(&Host) -> bool) -> Vec<String> {
+    pub(crate) fn names(&self, wanted: impl Fn(&Host) -> bool) -> Vec<String> {
         self.hosts.borrow().values().filter(|host| wanted(host)).map(|host| host.name.clone()).collect()
     }
 
-    fn running(&self) -> Vec<String> {
+    pub(crate) fn running(&self) -> Vec<String> {
         self.names(|host| host.owner.is_some())
     }
 
-    fn server(&self, name: &str) -> Option<(Owner, Consensus)> {
+    pub(crate) fn server(&self, name: &str) -> Option<(Owner, Consensus)> {
         let hosts = self.hosts.borrow();
         let host = hosts.get(name)?;
         Some((host.owner?, host.server.clone()?))
@@ -55,13 +50,20 @@ impl World {
 
     fn inject(self: &Rc<Self>, fault: Fault) {
         match fault {
-            Fault::Crash | Fault::CrashOnDisk | Fault::Blackout | Fault::Stop | Fault::FullDisk | Fault::FailedSync | Fault::SlowDisk => {
-                self.inject_disk(fault);
-            }
+            Fault::Crash
+            | Fault::CrashAtStep
+            | Fault::CrashOnDisk
+            | Fault::Blackout
+            | Fault::Stop
+            | Fault::FullDisk
+            | Fault::FailedSync
+            | Fault::SlowDisk => self.inject_disk(fault),
             Fault::BitFlip | Fault::LostLog => self.lose(fault),
             Fault::Pause | Fault::ClockJump => self.inject_time(fault),
             Fault::Weather | Fault::Isolation | Fault::OneWay | Fault::Bridge | Fault::Split => self.inject_net(fault),
-            Fault::Transfer | Fault::Replace | Fault::Snapshot => self.inject_wish(fault),
+            Fault::Transfer | Fault::Replace | Fault::Snapshot | Fault::Restore => self.inject_wish(fault),
+            Fault::NodeSilent => self.silence_node(),
+            Fault::LeftBehind | Fault::CrashInInstall => self.inject_install(fault),
         }
     }
 
@@ -69,12 +71,20 @@ impl World {
         let running = self.running();
         let Some(name) = self.pick(&running) else { return };
         match fault {
-            Fault::Crash => self.power_cycle(&name),
-            Fault::Blackout => running.iter().for_each(|name| self.power_cycle(name)),
+            Fault::Crash => {
+                self.trace.count(fault.name());
+                self.power_cycle(&name);
+            }
+            Fault::CrashAtStep => self.crash_after(&name, self.below(400), fault),
+            Fault::Blackout => {
+                self.trace.count(fault.name());
+                running.iter().for_each(|name| self.power_cycle(name));
+            }
             Fault::Stop => self.stop(&name),
             Fault::SlowDisk => self.slow_disk(&name),
             _ => {
                 let after = self.below(60);
+                self.trace.count(fault.name());
                 self.trace.say(format_args!("{name}: {fault:?} after {after} operations"));
                 let mut hosts = self.hosts.borrow_mut();
                 let Some(host) = hosts.get_mut(&name) else { return };
@@ -105,18 +115,46 @@ impl World {
         });
     }
 
-    fn power_cycle(self: &Rc<Self>, name: &str) {
+    pub(crate) fn power_cycle(self: &Rc<Self>, name: &str) {
         self.crash(name);
         self.restart_later(name);
+    }
+
+    /// The power goes after some more steps of a server's tasks.
+    pub(crate) fn crash_after(&self, name: &str, steps: u64, because: Fault) {
+        if let Some(host) = self.hosts.borrow_mut().get_mut(name) {
+            host.steps_left = host.steps_left.or(Some((steps, because)));
+        }
+    }
+
+    /// A task of a server went on. True when the power goes now.
+    pub(crate) fn is_last_step(&self, owner: Owner) -> Option<(String, Fault)> {
+        let mut hosts = self.hosts.borrow_mut();
+        let host = hosts.values_mut().find(|host| host.owner == Some(owner))?;
+        match host.steps_left.take() {
+            Some((0, fault)) => Some((host.name.clone(), fault)),
+            left => {
+                host.steps_left = left.map(|(steps, fault)| (steps - 1, fault));
+                None
+            }
+        }
     }
 
     /// Shuts a server down in order, and starts it again.
     fn stop(self: &Rc<Self>, name: &str) {
         let Some((owner, server)) = self.server(name) else { return };
+        let agent = self.hosts.borrow().get(name).and_then(|host| host.agent.clone());
+        self.trace.count(Fault::Stop.name());
         self.trace.say(format_args!("{name} is shut down"));
         let (world, name) = (Rc::clone(self), name.to_owned());
         self.executor.spawn(Owner::WORLD, async move {
-            if Rc::clone(&world.executor).ask(owner, async move { server.shutdown().await }).await.is_some() {
+            let stop = async move {
+                match agent {
+                    Some(agent) => agent.stop().await,
+                    None => server.shutdown().await,
+                }
+            };
+            if Rc::clone(&world.executor).ask(owner, stop).await.is_some() {
                 world.power_cycle(&name);
             }
         });
@@ -127,6 +165,7 @@ impl World {
         let Some(owner) = self.hosts.borrow().get(name).and_then(|host| host.owner) else { return };
         self.trace.say(format_args!("{name}: the disk takes up to {ms} ms for {lasts:?}"));
         self.executor.set_disk(owner, ms);
+        self.trace.count(Fault::SlowDisk.name());
         let world = Rc::clone(self);
         self.executor.spawn(Owner::WORLD, async move {
             sleep(lasts).await;
@@ -142,6 +181,7 @@ impl World {
             return;
         }
         let Some(name) = self.pick(&founders) else { return };
+        self.trace.count(fault.name());
         self.crash(&name);
         if fault == Fault::BitFlip {
             self.flip(&name)
@@ -156,6 +196,8 @@ impl World {
         if fault == Fault::ClockJump {
             let by_ms = i64::try_from(self.below(7_200_000)).unwrap_or(0) - 3_600_000;
             self.trace.say(format_args!("{name}: the clock jumps by {by_ms} ms"));
+            self.trace.count(fault.name());
+            self.trace.count(if by_ms < 0 { "clock goes back" } else { "clock goes ahead" });
             if let Some(host) = self.hosts.borrow().get(&name) {
                 host.jump(by_ms * 1_000_000);
             }
@@ -165,6 +207,7 @@ impl World {
         let lasts = Duration::from_millis(100 + self.below(4000));
         self.trace.say(format_args!("{name} does nothing for {lasts:?}"));
         self.executor.pause(owner);
+        self.trace.count(fault.name());
         let world = Rc::clone(self);
         self.executor.spawn(Owner::WORLD, async move {
             sleep(lasts).await;
@@ -184,6 +227,7 @@ impl World {
             };
             self.trace.say(format_args!("for {lasts:?} {weather:?}"));
             *self.net.weather.borrow_mut() = weather;
+            self.trace.count(fault.name());
         } else {
             self.cut(fault, lasts);
         }
@@ -219,6 +263,56 @@ impl World {
                 rest.for_each(|a| half.iter().for_each(|b| both(a, b)));
             }
         }
+        if self.net.is_cut() {
+            self.trace.count(fault.name());
+        }
+    }
+
+    /// What a snapshot from the leader needs, and what disturbs it.
+    fn inject_install(self: &Rc<Self>, fault: Fault) {
+        if fault == Fault::CrashInInstall {
+            self.hosts.borrow_mut().values_mut().for_each(|host| host.crashes_in_install = true);
+            return;
+        }
+        let Some(name) = self.pick(&self.running()) else { return };
+        if self.plan.servers < 3 || self.net.is_cut() {
+            return;
+        }
+        self.trace.say(format_args!("{name} is cut off until it needs a snapshot"));
+        for other in self.names(|host| host.name != name) {
+            self.net.cut(&name, &other);
+            self.net.cut(&other, &name);
+        }
+        self.executor.spawn(Owner::WORLD, Rc::clone(self).leave_behind(name));
+    }
+
+    async fn leave_behind(self: Rc<Self>, name: String) {
+        const PATIENCE: Duration = Duration::from_secs(6);
+        let end = Instant::now() + PATIENCE;
+        let bounds = |host: &Host| host.log.as_ref().map(floe_store::LogStore::bounds);
+        while Instant::now() < end && self.net.is_cut() {
+            sleep(Duration::from_millis(100)).await;
+            let hosts = self.hosts.borrow();
+            let last = hosts.get(&name).and_then(bounds).and_then(|b| b.last).map(|at| at.index);
+            let purged = hosts.values().filter(|host| host.name != name).filter_map(bounds).filter_map(|b| b.purged).map(|at| at.index);
+            if purged.min() > last {
+                self.trace.count(Fault::LeftBehind.name());
+                break;
+            }
+        }
+        self.trace.say(format_args!("{name} is there again"));
+        self.net.heal();
+    }
+
+    /// A piece of a snapshot came to a server.
+    pub(crate) fn piece_arrived(&self, name: &str) {
+        let is_wanted = self.hosts.borrow().get(name).is_some_and(|host| host.crashes_in_install);
+        if is_wanted && !self.is_over.get() && self.below(2) == 0 {
+            if let Some(host) = self.hosts.borrow_mut().get_mut(name) {
+                host.crashes_in_install = false;
+            }
+            self.crash_after(name, self.below(80), Fault::CrashInInstall);
+        }
     }
 
     fn inject_wish(self: &Rc<Self>, fault: Fault) {
@@ -226,8 +320,12 @@ impl World {
         let Some((owner, server)) = self.server(&name) else { return };
         let world = Rc::clone(self);
         self.trace.say(format_args!("{name} is asked for: {fault:?}"));
+        if !matches!(fault, Fault::Replace | Fault::Restore) {
+            self.trace.count(fault.name());
+        }
         match fault {
             Fault::Replace => self.executor.spawn(Owner::WORLD, world.replace(owner, server)),
+            Fault::Restore => self.executor.spawn(Owner::WORLD, world.restore(name, owner, server)),
             Fault::Snapshot => self.executor.spawn(owner, async move { drop(server.snapshot().await) }),
             _ => self.executor.spawn(owner, async move {
                 let done = server.transfer_leadership(None).await;
@@ -262,6 +360,9 @@ impl World {
                 }
                 if let Some(old) = old {
                     let removed = server.remove(old.id.clone()).await;
+                    if removed.is_ok() {
+                        world.trace.count(Fault::Replace.name());
+                    }
                     world.trace.say(format_args!("{} is removed: {removed:?}", old.id));
                 }
             }
@@ -269,91 +370,4 @@ impl World {
         // The server that was asked may crash meanwhile.
         let _ = Rc::clone(&self.executor).ask(owner, ask).await;
     }
-
-    /// Mends everything; then the servers have a bounded time to take a write and agree.
-    pub(crate) async fn recover(self: &Rc<Self>) {
-        self.trace.say(format_args!("all faults end"));
-        self.net.heal();
-        *self.net.weather.borrow_mut() = Weather::default();
-        for name in self.names(|_| true) {
-            self.mend(&name);
-        }
-        if timeout(HEALED, self.agree()).await.is_err() {
-            let servers: Vec<String> = self.hosts.borrow().values().map(describe).collect();
-            self.violated(Invariant::Live, format!("{HEALED:?} after the last fault:\n    {}", servers.join("\n    ")));
-        }
-    }
-
-    fn mend(self: &Rc<Self>, name: &str) {
-        let (owner, is_faulty, is_stopped) = {
-            let mut hosts = self.hosts.borrow_mut();
-            let Some(host) = hosts.get_mut(name) else { return };
-            let is_faulty = std::mem::take(&mut host.is_disk_faulty);
-            let is_stopped = host.server.as_ref().is_some_and(|server| server.status().stopped.is_some());
-            (host.owner, is_faulty, is_stopped)
-        };
-        if let Some(owner) = owner {
-            self.executor.resume(owner);
-            self.executor.set_disk(owner, self.plan.disk_ms);
-        }
-        if is_faulty || is_stopped {
-            self.crash(name);
-        }
-        self.executor.spawn(Owner::WORLD, Rc::clone(self).start(name.to_owned()));
-    }
-
-    async fn agree(self: &Rc<Self>) {
-        let index = self.write_at_last().await;
-        loop {
-            let views = self.member_views();
-            let is_whole = views.iter().all(|view| view.as_ref().is_some_and(|view| view.log_index() >= index));
-            let states: BTreeSet<Vec<u8>> = views.iter().flatten().map(floe_state::State::encode).collect();
-            if is_whole && states.len() == 1 {
-                return;
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    /// Writes somewhere until it works, and returns the index of that entry.
-    async fn write_at_last(self: &Rc<Self>) -> u64 {
-        loop {
-            let names = self.names(|host| host.server.is_some() && host.fate == Fate::Well);
-            if let Some(name) = self.pick(&names)
-                && let Some((owner, server)) = self.server(&name)
-            {
-                let wish = Wish { client: u64::MAX, key: "last".to_owned(), only_if: None };
-                if let Some(index) = self.write(wish, &name, owner, server).await {
-                    return index;
-                }
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    /// The states of all members that can be asked for one; nothing for one that must still come.
-    fn member_views(&self) -> Vec<Option<floe_state::State>> {
-        let hosts = self.hosts.borrow();
-        let newest = hosts.values().filter_map(|h| h.server.as_ref()).max_by_key(|server| server.view().log_index());
-        let members: BTreeSet<_> = newest.map(|server| server.members().into_iter().map(|m| m.id).collect()).unwrap_or_default();
-        let is_wanted = |host: &&Host| members.contains(&host.id()) && !matches!(host.fate, Fate::Refuses | Fate::LostLog);
-        hosts.values().filter(is_wanted).map(|host| host.server.as_ref().map(Consensus::view)).collect()
-    }
-}
-
-fn describe(host: &Host) -> String {
-    let Some(server) = &host.server else { return format!("{}: {:?}, open: {}", host.name, host.fate, host.owner.is_some()) };
-    let status = server.status();
-    let members: Vec<String> = status.peers.iter().map(|p| format!("{}{}", p.server.id, if p.is_voter { "*" } else { "" })).collect();
-    format!(
-        "{}: {:?} of term {}, log {:?}, committed {:?}, applied {}, removed: {}, members {}",
-        host.name,
-        status.role,
-        status.term,
-        status.last_log_index,
-        status.committed.map(|c| c.index),
-        status.applied_index,
-        status.is_removed,
-        members.join(" ")
-    )
 }

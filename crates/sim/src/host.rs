@@ -1,11 +1,12 @@
 //! A server with its disk, which outlives it.
 
-use crate::{executor::Owner, net::Wire, world::World};
+use crate::{executor::Owner, net::Wire, plan, world::World};
 use floe_consensus::{
     Clock, Config, Consensus, Entropy, ServerAddress, ServerId, Start, Timings,
     config::{ENTRY_BYTES, LOG_ENTRIES_KEPT, SNAPSHOT_ENTRIES},
 };
 use floe_model::Timestamp;
+use floe_server::{Server, ServerConfig};
 use floe_state::{State, command::CLUSTER_VERSION};
 use floe_store::{
     LogStore, SnapshotStore,
@@ -52,12 +53,20 @@ pub(crate) struct Host {
     pub(crate) owner: Option<Owner>,
     /// None while it opens.
     pub(crate) server: Option<Consensus>,
+    /// What runs on it beside the agreement, where the plan has nodes.
+    pub(crate) agent: Option<Server>,
     pub(crate) log: Option<LogStore>,
     pub(crate) snapshots: Option<SnapshotStore>,
     pub(crate) fate: Fate,
     /// Its disk is not well, so it may stop.
     pub(crate) is_disk_faulty: bool,
     pub(crate) disk_ms: u64,
+    /// Zero before a recovery; one in the cluster that it made.
+    pub(crate) era: u32,
+    /// The power goes after so many more steps of its tasks, because of that.
+    pub(crate) steps_left: Option<(u64, plan::Fault)>,
+    /// The power goes at the next piece of a snapshot, or soon after.
+    pub(crate) crashes_in_install: bool,
     clock_ns: Arc<AtomicI64>,
 }
 
@@ -70,17 +79,27 @@ impl Host {
             folder: Folder::new(Fault::None),
             owner: None,
             server: None,
+            agent: None,
             log: None,
             snapshots: None,
             fate: Fate::Well,
             is_disk_faulty: false,
             disk_ms,
+            era: 0,
+            steps_left: None,
+            crashes_in_install: false,
             clock_ns: Arc::default(),
         }
     }
 
     pub(crate) fn id(&self) -> ServerId {
         id(&self.name)
+    }
+
+    /// Its disk is another, empty one.
+    pub(crate) fn empty(&mut self) {
+        (self.disk, self.folder) = (Disk::new(Fault::None), Folder::new(Fault::None));
+        self.start = Start::Join;
     }
 
     pub(crate) fn is_out(&self) -> bool {
@@ -150,6 +169,7 @@ impl World {
             timings: timings(),
             snapshot_entries: few,
             log_entries_kept: 2 * few,
+            snapshot_piece_bytes: self.plan.piece_bytes,
             check_entries: CHECKED_ENTRIES,
             apply: State::apply,
             known_version: CLUSTER_VERSION,
@@ -162,15 +182,21 @@ impl World {
     /// Starts a server that is down. Returns when it is open, or is down again.
     pub(crate) async fn start(self: Rc<Self>, name: String) {
         let Some((owner, config, store, snapshots)) = self.power_on(&name) else { return };
-        let opened = Rc::clone(&self.executor).ask(owner, Consensus::open_on(config, store, snapshots)).await;
+        let has_desk = self.plan.nodes > 0;
+        let open = async move {
+            let server = Consensus::open_on(config, store, snapshots).await?;
+            let agent = has_desk.then(|| Server::start(ServerConfig { workers: 2, ..ServerConfig::default() }, server.clone(), None));
+            Ok::<_, floe_consensus::OpenError>((server, agent))
+        };
+        let opened = Rc::clone(&self.executor).ask(owner, open).await;
         match opened {
             // It crashed meanwhile.
             None => {}
-            Some(Ok(server)) => {
+            Some(Ok((server, agent))) => {
                 self.trace.say(format_args!("{name} is open"));
                 self.net.listen(&address(&name).rpc, owner, &name, server.clone());
                 if let Some(host) = self.hosts.borrow_mut().get_mut(&name) {
-                    host.server = Some(server);
+                    (host.server, host.agent) = (Some(server), agent);
                 }
             }
             Some(Err(error)) => self.could_not_open(&name, &with_causes(&error)),
@@ -196,7 +222,8 @@ impl World {
             Ok((owner, config, log, snapshots, writer)) => {
                 self.trace.say(format_args!("{name} starts"));
                 self.executor.spawn(owner, drive(writer, owner));
-                self.reopened(name, &log);
+                let era = self.era(name);
+                self.reopened(name, &log, era);
                 Some((owner, config, log, snapshots))
             }
             Err(reason) => {
@@ -212,14 +239,16 @@ impl World {
             let mut hosts = self.hosts.borrow_mut();
             let Some(host) = hosts.get_mut(name) else { return };
             let mut chance = self.executor.fork();
-            let (log, files) = (host.disk.after_crash(&mut chance), host.folder.after_crash(&mut chance));
+            let ((log, left), files) = (host.disk.left_after_crash(&mut chance), host.folder.after_crash(&mut chance));
+            let decided = [("unsynced kept", left.kept), ("unsynced lost", left.lost), ("unsynced torn", left.torn)];
+            decided.into_iter().filter(|(_, times)| *times > 0).for_each(|(what, _)| self.trace.count(what));
             self.trace.count(if host.is_out() { "crash on disk" } else { "crash" });
             self.trace.say(format_args!("{name} crashes; {} bytes of log and {} snapshots are left", log.len(), files.len()));
             host.set_fault(|_| Fault::PowerCut { at: 0 });
             host.disk = Disk::with(log, Fault::None);
             host.folder = Folder::with(files, Fault::None);
-            host.is_disk_faulty = false;
-            (host.owner.take(), (host.server.take(), host.log.take(), host.snapshots.take()))
+            (host.is_disk_faulty, host.steps_left) = (false, None);
+            (host.owner.take(), (host.server.take(), host.agent.take(), host.log.take(), host.snapshots.take()))
         };
         drop(gone);
         if let Some(owner) = owner {
@@ -253,15 +282,14 @@ impl World {
     pub(crate) fn wipe(&self, name: &str) {
         let mut hosts = self.hosts.borrow_mut();
         let Some(host) = hosts.get_mut(name).filter(|host| host.owner.is_none()) else { return };
-        (host.disk, host.folder) = (Disk::new(Fault::None), Folder::new(Fault::None));
+        host.empty();
         host.fate = Fate::LostLog;
-        host.start = Start::Join;
         self.trace.say(format_args!("{name} loses its log"));
     }
 }
 
 /// Writes the log of a server, as slowly as its disk is.
-async fn drive(mut writer: LogWriter, owner: Owner) {
+pub(crate) async fn drive(mut writer: LogWriter, owner: Owner) {
     while let Some(first) = writer.next().await {
         sleep(crate::executor::current().disk_delay(owner)).await;
         let written = writer.write(first);

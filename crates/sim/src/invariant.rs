@@ -38,6 +38,16 @@ pub enum Invariant {
     DamageIsNoticed,
     HealthyServersRun,
     NothingPanics,
+    IndexNeverGoesBack,
+    RestoreIsWhole,
+    RecoveryKeepsAll,
+    RecoveredShareNoCall,
+    NodeNeverOverfilled,
+    OneAllocationAName,
+    OneDeskActs,
+    WorkIsPlaced,
+    VoterHasEntries,
+    LeaderHasApplied,
     Live,
 }
 
@@ -79,6 +89,22 @@ impl Invariant {
             Self::DamageIsNoticed => "a server on a damaged disk refuses to start, or has lost nothing",
             Self::HealthyServersRun => "a server whose disk is well starts and does not stop",
             Self::NothingPanics => "no task panics, and none spins",
+            Self::IndexNeverGoesBack => {
+                "the index that rows and answers carry never goes back, over a restore neither: who waits by it would wait for ever"
+            }
+            Self::RestoreIsWhole => "a restore replaces all content with what the backup has, once, or changes nothing",
+            Self::RecoveryKeepsAll => {
+                "a recovery keeps every entry that any of the survivors had and that was committed: it is what is left"
+            }
+            Self::RecoveredShareNoCall => "no server of a recovered cluster answers one of the old: they would mix two histories",
+            Self::NodeNeverOverfilled => "what is placed on a node fits on it, whatever the plan was made from",
+            Self::OneAllocationAName => "no place of a job is taken twice: two desks, or one plan done twice, would do that",
+            Self::OneDeskActs => "what a desk decided is never passed on to another leader: that one decides anew, from what it knows",
+            Self::WorkIsPlaced => {
+                "when faults end, every evaluation ends, and what is wanted runs, as often as it is wanted, on nodes that are there"
+            }
+            Self::VoterHasEntries => "who gets a vote has entries: a vote without a log keeps the others from a majority",
+            Self::LeaderHasApplied => "who counts as leader has applied all that was committed before its term: it acts on its view",
             Self::Live => "when faults end, the servers take a write and agree within ten seconds",
         }
     }

@@ -11,9 +11,12 @@
 //! |---|---|
 //! | `executor` | the tasks of all servers, and the order in which they go on |
 //! | `world` | everything that one seed runs |
-//! | `plan`, `faults` | what a seed decides, and breaking and mending |
+//! | `plan`, `faults`, `heal` | what a seed decides, breaking, and mending |
 //! | `host` | a server with its disk; crash, start |
 //! | `net` | messages between servers |
+//! | `recovery` | going on without a majority |
+//! | `nodes`, `jobs` | machines that run work, who wants it, and that it comes to rest |
+//! | `backups` | backups, and restoring them |
 //! | `clients` | what asks, and the history of answers |
 //! | [`invariant`] | what must hold, with names and reasons |
 //! | `observer` | looks whether it does |
@@ -23,14 +26,19 @@
 //! Nothing here knows how floe does what it does: it sees messages, logs, states and answers. Two runs of a seed are the same, poll by poll.
 #![forbid(unsafe_code)]
 
+mod backups;
 mod clients;
 mod executor;
 mod faults;
+mod heal;
 mod host;
 pub mod invariant;
+mod jobs;
 mod net;
+mod nodes;
 mod observer;
 mod plan;
+mod recovery;
 mod trace;
 mod wire;
 mod world;
@@ -72,6 +80,11 @@ impl fmt::Display for Report {
         self.last.iter().rev().take(60).rev().try_for_each(|line| writeln!(f, "  {line}"))?;
         write!(f, "run it again: cargo run -p floe-sim --example sim -- {}", self.seed)
     }
+}
+
+/// What [`Report::counts`] calls each kind of fault, wherever one came to pass.
+pub fn kinds_of_faults() -> Vec<&'static str> {
+    plan::Fault::names()
 }
 
 /// Runs a seed, and prints each event when asked to.

@@ -43,6 +43,8 @@ pub(crate) struct Net {
     cuts: RefCell<BTreeSet<(String, String)>>,
     pub(crate) weather: RefCell<Weather>,
     chance: RefCell<Chance>,
+    /// How many messages left, and the newest that arrived, from the first to the second.
+    order: RefCell<BTreeMap<(String, String), (u64, u64)>>,
 }
 
 /// What becomes of one message.
@@ -79,7 +81,13 @@ struct Message {
 
 impl Net {
     pub(crate) fn new(chance: Chance) -> Self {
-        Self { listeners: RefCell::default(), cuts: RefCell::default(), weather: RefCell::default(), chance: RefCell::new(chance) }
+        Self {
+            listeners: RefCell::default(),
+            cuts: RefCell::default(),
+            weather: RefCell::default(),
+            chance: RefCell::new(chance),
+            order: RefCell::default(),
+        }
     }
 
     pub(crate) fn listen(&self, at: &str, owner: Owner, host: &str, server: Consensus) {
@@ -99,6 +107,10 @@ impl Net {
         self.cuts.borrow_mut().insert((from.to_owned(), to.to_owned()));
     }
 
+    pub(crate) fn is_cut(&self) -> bool {
+        !self.cuts.borrow().is_empty()
+    }
+
     pub(crate) fn heal(&self) {
         self.cuts.borrow_mut().clear();
     }
@@ -109,6 +121,23 @@ impl Net {
 
     fn happens(&self, hundredths: u64) -> bool {
         self.below(100) < hundredths
+    }
+
+    /// The number of a message that leaves now.
+    fn leaves(&self, from: &str, to: &str) -> u64 {
+        let mut order = self.order.borrow_mut();
+        let (left, _) = order.entry((from.to_owned(), to.to_owned())).or_default();
+        *left += 1;
+        *left
+    }
+
+    /// Whether a later message arrived before this one.
+    fn is_overtaken(&self, from: &str, to: &str, number: u64) -> bool {
+        let mut order = self.order.borrow_mut();
+        let (_, arrived) = order.entry((from.to_owned(), to.to_owned())).or_default();
+        let is_overtaken = *arrived > number;
+        *arrived = number.max(*arrived);
+        is_overtaken
     }
 
     fn way(&self, from: &str, to: &str) -> Way {
@@ -129,6 +158,9 @@ impl World {
         let copies = if self.net.happens(self.net.weather.borrow().twice) { 2 } else { 1 };
         self.trace.mix(format!("{}>{} {} {}", message.from, message.to, message.rpc.name(), message.body.len()).as_bytes());
         self.trace.mix(&message.body);
+        if copies == 2 {
+            self.trace.count("message twice");
+        }
         for _ in 0..copies {
             let (world, message, caller) = (Rc::clone(self), message.clone(), caller.clone());
             self.executor.spawn(Owner::WORLD, async move { world.deliver(message, caller, copies == 1).await });
@@ -137,14 +169,24 @@ impl World {
     }
 
     async fn deliver(self: Rc<Self>, message: Message, caller: Caller, is_only: bool) {
+        let number = self.net.leaves(&message.from, &message.to);
         match self.net.way(&message.from, &message.to) {
-            Way::Arrives(delay) => sleep(delay).await,
+            Way::Arrives(delay) => {
+                sleep(delay).await;
+                if delay > Duration::from_millis(2 * CALM_MS) {
+                    self.trace.count("message late");
+                }
+                if self.net.is_overtaken(&message.from, &message.to, number) {
+                    self.trace.count("message overtaken");
+                }
+            }
             // Some networks say at once that nobody can be reached.
             Way::Lost if is_only && self.net.happens(50) => {
                 sleep(Duration::from_millis(1 + self.net.below(CALM_MS))).await;
                 return caller.tell(Err((Delivery::Refused, "unreachable".to_owned())));
             }
             Way::Lost => {
+                self.trace.count("message lost");
                 sleep(message.deadline).await;
                 return caller.tell(Err((Delivery::Unknown, "no answer".to_owned())));
             }
@@ -158,6 +200,7 @@ impl World {
         match self.net.way(&message.to, &message.from) {
             Way::Arrives(delay) => sleep(delay).await,
             Way::Lost => {
+                self.trace.count("answer lost");
                 sleep(if self.net.happens(50) { message.deadline } else { Duration::from_millis(CALM_MS) }).await;
                 return caller.tell(Err((Delivery::Unknown, "the answer was lost".to_owned())));
             }
@@ -169,14 +212,21 @@ impl World {
         let found = self.net.listeners.borrow().get(&message.at).map(|l| (l.owner, l.host.clone(), l.server.clone()));
         let Some((owner, host, server)) = found else { return Err((Delivery::Absent, "connection refused".to_owned())) };
         let limit = if self.net.happens(self.net.weather.borrow().broken) { self.net.below(20) } else { 600_000 };
+        if message.rpc == Rpc::Snapshot {
+            self.trace.count("piece of a snapshot");
+            self.piece_arrived(&host);
+        }
         let (world, message) = (Rc::clone(self), message.clone());
         let handle = async move {
             let handled = timeout(Duration::from_millis(limit), server.handle(&message.target, message.rpc, &message.body)).await;
             match handled {
-                Err(_) => Err((Delivery::Unknown, "the connection broke".to_owned())),
+                Err(_) => {
+                    world.trace.count("connection broken");
+                    Err((Delivery::Unknown, "the connection broke".to_owned()))
+                }
                 Ok(Err(error)) => Err((Delivery::Refused, error.to_string())),
                 Ok(Ok(answer)) => {
-                    world.answered(&host, message.rpc, &message.body, &answer);
+                    world.answered((&message.from, &host), message.rpc, (&message.body, &answer));
                     Ok(answer)
                 }
             }

@@ -10,6 +10,8 @@ use std::time::Duration;
 pub(crate) enum Fault {
     /// The power goes, at whatever the server is doing.
     Crash,
+    /// The power goes after some more steps of the server's tasks: between any two, wherever they wait.
+    CrashAtStep,
     /// The power goes at one of the next operations of the disk: in the middle of a transaction, or of a snapshot.
     CrashOnDisk,
     /// All servers lose power at once.
@@ -46,11 +48,20 @@ pub(crate) enum Fault {
     Replace,
     /// A snapshot is asked for.
     Snapshot,
+    /// One server is cut off until the others have forgotten what it lacks: it needs a snapshot.
+    LeftBehind,
+    /// The power goes while a server takes or installs a snapshot.
+    CrashInInstall,
+    /// A backup is taken, or restored.
+    Restore,
+    /// A node says nothing for a while.
+    NodeSilent,
 }
 
 /// All of them, with how often each is drawn.
 const FAULTS: &[(Fault, u64)] = &[
     (Fault::Crash, 6),
+    (Fault::CrashAtStep, 4),
     (Fault::CrashOnDisk, 6),
     (Fault::Blackout, 2),
     (Fault::Stop, 1),
@@ -69,18 +80,65 @@ const FAULTS: &[(Fault, u64)] = &[
     (Fault::Transfer, 2),
     (Fault::Replace, 3),
     (Fault::Snapshot, 2),
+    (Fault::LeftBehind, 5),
+    (Fault::CrashInInstall, 5),
+    (Fault::Restore, 5),
+    (Fault::NodeSilent, 3),
 ];
+
+impl Fault {
+    /// What a run's counts call it, where it came to pass.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Crash => "fault: crash",
+            Self::CrashAtStep => "fault: crash at a step",
+            Self::CrashOnDisk => "fault: crash on disk",
+            Self::Blackout => "fault: blackout",
+            Self::Stop => "fault: stop",
+            Self::FullDisk => "fault: full disk",
+            Self::FailedSync => "fault: failed sync",
+            Self::SlowDisk => "fault: slow disk",
+            Self::BitFlip => "fault: bit flip",
+            Self::LostLog => "fault: lost log",
+            Self::Pause => "fault: pause",
+            Self::ClockJump => "fault: clock jump",
+            Self::Weather => "fault: weather",
+            Self::Isolation => "fault: isolation",
+            Self::OneWay => "fault: one way",
+            Self::Bridge => "fault: bridge",
+            Self::Split => "fault: split",
+            Self::Transfer => "fault: transfer",
+            Self::Replace => "fault: replace",
+            Self::Snapshot => "fault: snapshot",
+            Self::LeftBehind => "fault: left behind",
+            Self::CrashInInstall => "fault: crash in mid-install",
+            Self::Restore => "fault: restore",
+            Self::NodeSilent => "fault: node silent",
+        }
+    }
+
+    /// The names of all.
+    pub(crate) fn names() -> Vec<&'static str> {
+        FAULTS.iter().map(|(fault, _)| fault.name()).collect()
+    }
+}
 
 /// See the module.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) servers: usize,
+    /// Machines that run work. Without any, the leader's desk is not there either.
+    pub(crate) nodes: usize,
     pub(crate) snapshot_entries: u64,
+    /// How much of a snapshot goes in one message.
+    pub(crate) piece_bytes: usize,
     /// Entries stay in memory after they are written.
     pub(crate) keeps_tail: bool,
     pub(crate) faults: Vec<(Fault, u64)>,
     /// The power goes right after a server did something that it does rarely.
     pub(crate) crashes_after_events: bool,
+    /// At the end a majority is gone for good, and the others go on without it.
+    pub(crate) loses_quorum: bool,
     /// How long things fail.
     pub(crate) lasts: Duration,
     /// The longest time between two faults, in milliseconds.
@@ -99,10 +157,13 @@ impl Plan {
         let faults = FAULTS.iter().filter(|_| chance.below(5) < 2).copied().collect::<Vec<_>>();
         Self {
             servers,
+            nodes: if chance.below(2) == 0 { 0 } else { 2 + pick(chance, 3) },
             snapshot_entries: 5 + chance.below(40),
+            piece_bytes: 256 << pick(chance, 12),
             keeps_tail: chance.below(2) == 0,
             faults: if faults.is_empty() { FAULTS.iter().take(2).copied().collect() } else { faults },
             crashes_after_events: chance.below(3) == 0,
+            loses_quorum: servers > 1 && chance.below(4) == 0,
             lasts: Duration::from_secs(6 + chance.below(10)),
             pace_ms: 200 + chance.below(2000),
             think_ms: 20 + chance.below(300),

@@ -1,5 +1,6 @@
 //! What the simulation reads of messages and logs: the fields that invariants speak of, and no more.
 
+use floe_consensus::Rpc;
 use floe_store::LogRecord;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,6 +109,18 @@ pub(crate) fn granted(request: &[u8], answer: &[u8]) -> Option<Vote> {
         Answer::Done(_) | Answer::Removed => return None,
     }
     rmp_serde::from_slice::<Call<VoteRequest>>(request).ok().map(|call| call.request.vote)
+}
+
+/// The name of the command that one server passes on to another, if it does.
+pub(crate) fn proposed(rpc: Rpc, request: &[u8]) -> Option<&'static str> {
+    #[derive(Deserialize)]
+    struct Proposal {
+        command: floe_state::Command,
+    }
+    if rpc != Rpc::Propose {
+        return None;
+    }
+    Some(rmp_serde::from_slice::<Call<Proposal>>(request).ok()?.request.command.name())
 }
 
 /// The last index that a follower acknowledged, if it did.

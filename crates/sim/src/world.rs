@@ -1,14 +1,17 @@
 //! A simulation: everything that one seed runs, and the loop around it.
 
 use crate::{
+    backups::Backup,
     clients::{CLIENTS, Clients},
     executor::{Executor, Owner, Watch},
     host::{Host, bootstrap},
     invariant::{Invariant, Violation},
     net::Net,
+    nodes::SimNode,
     observer::Observer,
     plan::Plan,
     trace::Trace,
+    wire,
 };
 use floe_consensus::{DataFolder, Rpc, StopReason};
 use floe_store::twin::Chance;
@@ -28,13 +31,19 @@ pub(crate) struct World {
     pub(crate) net: Net,
     pub(crate) hosts: RefCell<BTreeMap<String, Host>>,
     pub(crate) clients: Clients,
+    pub(crate) nodes: Vec<Rc<SimNode>>,
+    pub(crate) backups: RefCell<Vec<Backup>>,
     pub(crate) observer: RefCell<Observer>,
     /// Servers of which a task went on since they were looked at.
     touched: RefCell<BTreeSet<Owner>>,
     violation: RefCell<Option<Violation>>,
     /// Faults have ended.
     pub(crate) is_over: Cell<bool>,
-    is_done: Cell<bool>,
+    pub(crate) is_done: Cell<bool>,
+    /// Who still changes jobs, or restores a backup.
+    pub(crate) busy: Cell<u32>,
+    /// The cluster that is looked at: see [`Host::era`].
+    pub(crate) present_era: Cell<u32>,
     pub(crate) begun: Instant,
     /// Only its lock is held.
     pub(crate) data: DataFolder,
@@ -56,16 +65,20 @@ impl World {
         let executor = Executor::new(chance.draw());
         Rc::new(Self {
             net: Net::new(Chance::new(chance.draw())),
+            nodes: (0..plan.nodes).map(|_| Rc::new(SimNode::new())).collect(),
             plan,
             executor,
             trace: Trace::new(prints),
             hosts: RefCell::default(),
             clients: Clients::default(),
+            backups: RefCell::default(),
             observer: RefCell::default(),
             touched: RefCell::default(),
             violation: RefCell::default(),
             is_over: Cell::new(false),
             is_done: Cell::new(false),
+            busy: Cell::new(0),
+            present_era: Cell::new(0),
             begun: Instant::now(),
             data,
         })
@@ -111,13 +124,18 @@ impl World {
         for number in 0..CLIENTS {
             self.executor.spawn(Owner::WORLD, Rc::clone(&self).client(number));
         }
+        self.begin_work();
         // Some clusters are let begin in peace.
         if self.executor.below(4) > 0 {
             sleep(Duration::from_secs(3)).await;
         }
         Rc::clone(&self).break_things().await;
         self.is_over.set(true);
-        self.recover().await;
+        if self.plan.loses_quorum && self.lose_quorum().await {
+            self.go_on().await;
+        } else {
+            self.heal().await;
+        }
         self.is_done.set(true);
     }
 
@@ -131,13 +149,32 @@ impl World {
     }
 
     /// A server answered a call.
-    pub(crate) fn answered(&self, host: &str, rpc: Rpc, request: &[u8], answer: &[u8]) {
+    pub(crate) fn answered(&self, (from, host): (&str, &str), rpc: Rpc, body: (&[u8], &[u8])) {
+        let (request, answer) = body;
         self.trace.mix(answer);
+        if let Some(name) = wire::proposed(rpc, body.0).filter(|name| matches!(*name, "plan" | "update-node-status")) {
+            self.violated(Invariant::OneDeskActs, format!("{from} passed on a {name} of its desk to {host}"));
+        }
+        let (asked, answered) = (self.era(from), self.era(host));
+        if asked != answered {
+            let text = format!("{host} of era {answered} answered {} of {from} of era {asked}", rpc.name());
+            return self.violated(Invariant::RecoveredShareNoCall, text);
+        }
+        if answered < self.present_era.get() {
+            return;
+        }
         self.observer.borrow_mut().answered(self, host, rpc, request, answer);
     }
 
+    pub(crate) fn era(&self, name: &str) -> u32 {
+        self.hosts.borrow().get(name).map_or(0, |host| host.era)
+    }
+
     /// A server opened its log.
-    pub(crate) fn reopened(&self, name: &str, log: &floe_store::LogStore) {
+    pub(crate) fn reopened(&self, name: &str, log: &floe_store::LogStore, era: u32) {
+        if era < self.present_era.get() {
+            return;
+        }
         self.observer.borrow_mut().reopened(self, name, log);
     }
 
@@ -218,6 +255,10 @@ impl Watch for Rc<World> {
         if owner != Owner::WORLD {
             self.touched.borrow_mut().insert(owner);
             self.see_to_disks(owner);
+            if let Some((name, fault)) = self.is_last_step(owner).filter(|_| !self.is_over.get()) {
+                self.trace.count(fault.name());
+                self.power_cycle(&name);
+            }
         }
         for (owner, text) in self.executor.take_panics() {
             self.violated(Invariant::NothingPanics, format!("a task of {owner:?} panicked: {text}"));

@@ -12,8 +12,8 @@ const SEEDS: u64 = 40;
 /// search goes on, and this number is to be brought up to date.
 fn first_seed(bug: Bug) -> u64 {
     match bug {
-        Bug::ForwardRepeatedInDoubt => 4,
-        Bug::FailedSyncIgnored => 6,
+        Bug::ForwardRepeatedInDoubt | Bug::LearnerIsVoter | Bug::PromotionUnchecked => 4,
+        Bug::FailedSyncIgnored | Bug::RecoveryKeepsCluster => 6,
         Bug::LostLogVotes => 8,
         Bug::DuplicateProposalTaken => 9,
         Bug::SnapshotStateNotInstalled => 11,
@@ -74,4 +74,9 @@ each_is_caught! {
     short_log_gets_votes: ShortLogGetsVotes,
     whole_log_is_committed: WholeLogIsCommitted,
     interrupted_is_refused: InterruptedIsRefused,
+    learner_is_voter: LearnerIsVoter,
+    promotion_unchecked: PromotionUnchecked,
+    unconfirmed_leader_acts: UnconfirmedLeaderActs,
+    recovery_keeps_cluster: RecoveryKeepsCluster,
+    new_desk_forgets_evaluations: NewDeskForgetsEvaluations,
 }

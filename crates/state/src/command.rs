@@ -20,8 +20,8 @@ use std::collections::BTreeSet;
 /// | version | brings |
 /// |---|---|
 /// | 1 | the first one |
-/// | 2 | what [`Command::since`] says |
-pub const CLUSTER_VERSION: u32 = 2;
+/// | 2, 3 | what [`Command::since`] says |
+pub const CLUSTER_VERSION: u32 = 3;
 
 /// What the leader puts into an entry because a pure function has neither clock nor chance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,6 +3,10 @@
 use floe_model::{AllocClientStatus, AllocId, Allocation, Deployment, DeploymentId, EvalId, Evaluation, Job, deployment::DeploymentStatus};
 use serde::{Deserialize, Serialize};
 
+/// The cluster version from which on a plan for an evaluation that has ended changes nothing. Such a plan was on its way when the evaluation was
+/// canceled or answered otherwise; another one of the job may be at work already, and both would place.
+pub const ENDED_CHANGES_NOTHING: u32 = 3;
+
 /// A proposal to change allocations.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -13,7 +13,7 @@ use floe_model::{
 use floe_state::{
     Change, Command, Outcome, Plan, State, Table,
     command::{AllocUpdate, NodeStatusUpdate, RegisterJob},
-    plan::Stop,
+    plan::{ENDED_CHANGES_NOTHING, Stop},
     state::TRACKED_JOB_VERSIONS,
 };
 use std::collections::BTreeMap;
@@ -95,6 +95,34 @@ fn a_job_runs_while_an_allocation_does_and_a_batch_dies_when_it_is_over() {
     m.run(Command::UpdateEvals { evals: vec![done] });
     m.report("x", AllocClientStatus::Complete);
     assert_eq!(m.state.job(&key("a")).unwrap().status, JobStatus::Dead);
+}
+
+/// Found by the simulation: the evaluation was canceled while the plan for it was on its way, and the next one of the job placed, too.
+#[test]
+fn a_plan_for_an_evaluation_that_has_ended_changes_nothing() {
+    for (version, is_placed) in [(ENDED_CHANGES_NOTHING - 1, true), (ENDED_CHANGES_NOTHING, false)] {
+        let mut m = Machine::with_node();
+        m.run(Command::SetClusterVersion { version });
+        let j = job("a", JobType::Service);
+        let Outcome::Job { eval_id, .. } = m.register(j.clone()) else { panic!() };
+        let plan = |id: &str, stops| Plan {
+            eval_id: eval_id.clone(),
+            placements: vec![alloc(id, &j, 0)],
+            stops,
+            job: Some(Box::new(j.clone())),
+            ..Plan::default()
+        };
+        m.run(Command::Plan(Box::new(plan("x", vec![]))));
+        assert!(m.state.alloc(&"x".into()).is_some(), "it is not over yet");
+        let canceled = Evaluation { status: EvalStatus::Canceled, ..(**m.state.eval(&eval_id).unwrap()).clone() };
+        m.run(Command::UpdateEvals { evals: vec![canceled] });
+        let stop = Stop { id: "x".into(), ..Stop::default() };
+        let outcome = m.run(Command::Plan(Box::new(plan("y", vec![stop])))).outcome;
+        let rejected = if is_placed { vec![] } else { vec![NODE.into()] };
+        assert_eq!(outcome, Outcome::Plan { rejected }, "at version {version}");
+        assert_eq!(m.state.alloc(&"y".into()).is_some(), is_placed);
+        assert_eq!(m.state.alloc(&"x".into()).unwrap().desired_status == AllocDesiredStatus::Run, !is_placed, "nothing is stopped either");
+    }
 }
 
 #[test]

@@ -44,11 +44,21 @@ pub enum Bug {
     WholeLogIsCommitted,
     /// What a server was doing when it stopped is said to be not done.
     InterruptedIsRefused,
+    /// A server that is taken in has a vote at once.
+    LearnerIsVoter,
+    /// A server gets a vote whatever it lacks, and whether it answers or not.
+    PromotionUnchecked,
+    /// An elected server counts as leader before it has applied what came before.
+    UnconfirmedLeaderActs,
+    /// A recovered cluster has the id of the old one.
+    RecoveryKeepsCluster,
+    /// A new leader's desk takes up nothing that was begun before.
+    NewDeskForgetsEvaluations,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 19] = [
+    pub const ALL: [Bug; 24] = [
         Bug::AckBeforeFsync,
         Bug::VoteNotSynced,
         Bug::TruncationNotWritten,
@@ -68,6 +78,11 @@ impl Bug {
         Bug::ShortLogGetsVotes,
         Bug::WholeLogIsCommitted,
         Bug::InterruptedIsRefused,
+        Bug::LearnerIsVoter,
+        Bug::PromotionUnchecked,
+        Bug::UnconfirmedLeaderActs,
+        Bug::RecoveryKeepsCluster,
+        Bug::NewDeskForgetsEvaluations,
     ];
 }
 

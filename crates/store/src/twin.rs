@@ -89,6 +89,17 @@ impl Change {
     }
 }
 
+/// What became of changes that were not synced when the power went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Happened all the same.
+    pub kept: u64,
+    /// Never happened.
+    pub lost: u64,
+    /// Writes of several sectors of which some may have happened.
+    pub torn: u64,
+}
+
 /// Bytes of which some are on the platter and some are on their way.
 #[derive(Clone, Debug, Default)]
 struct Bytes {
@@ -110,19 +121,23 @@ impl Bytes {
         }
     }
     /// What a reader finds after the power came back.
-    fn after_crash(&self, chance: &mut Chance) -> Vec<u8> {
+    fn after_crash(&self, chance: &mut Chance, left: &mut Left) -> Vec<u8> {
         let mut found = self.durable.clone();
         for change in self.forsaken.iter().chain(&self.pending) {
             match (change, chance.below(3)) {
-                (_, 0) => {}
+                (_, 0) => left.lost += 1,
                 (Change::Write { offset, data }, 1) => {
+                    left.torn += u64::from(data.len() > SECTOR);
                     for (n, sector) in data.chunks(SECTOR).enumerate() {
                         if chance.below(2) == 0 {
                             Change::Write { offset: offset + n * SECTOR, data: sector.to_vec() }.apply(&mut found);
                         }
                     }
                 }
-                _ => change.apply(&mut found),
+                _ => {
+                    left.kept += 1;
+                    change.apply(&mut found);
+                }
             }
         }
         found
@@ -189,7 +204,13 @@ impl Disk {
 
     /// What is on it after the power came back. Unsynced writes are kept, lost or torn as `chance` decides.
     pub fn after_crash(&self, chance: &mut Chance) -> Vec<u8> {
-        self.lock().1.after_crash(chance)
+        self.left_after_crash(chance).0
+    }
+
+    /// As [`Disk::after_crash`], and what was decided.
+    pub fn left_after_crash(&self, chance: &mut Chance) -> (Vec<u8>, Left) {
+        let mut left = Left::default();
+        (self.lock().1.after_crash(chance, &mut left), left)
     }
 
     /// How many operations there were.
@@ -310,7 +331,7 @@ impl Folder {
                 state.rename(&mut names, change);
             }
         }
-        let content = |id| state.files.get(&id).map(|b: &Bytes| b.after_crash(chance)).unwrap_or_default();
+        let content = |id| state.files.get(&id).map(|b: &Bytes| b.after_crash(chance, &mut Left::default())).unwrap_or_default();
         let ids: Vec<u64> = names.values().copied().collect();
         let contents: Vec<Vec<u8>> = ids.into_iter().map(content).collect();
         names.into_keys().zip(contents).collect()

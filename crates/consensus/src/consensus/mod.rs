@@ -25,6 +25,7 @@ use crate::{
     status,
     stop::StopCell,
 };
+use floe_model::Timestamp;
 use floe_state::{State, command::DigestReport};
 use floe_store::{DataFolder, LogStore, Position, SnapshotId, SnapshotStore};
 use propose::Seen;
@@ -107,7 +108,7 @@ impl Consensus {
         // Without entries, what it was about to enter does not bind it.
         let cluster = store.cluster_id().filter(|_| store.bounds().last.is_some()).map(ClusterId::from);
         let peers = Arc::new(Peers::new(config.id.clone(), Arc::clone(&config.transport), cluster));
-        let network = Network::new(Arc::clone(&peers), &config.timings);
+        let network = Network::new(Arc::clone(&peers), &config);
         let raft = match Raft::new(config.id.clone(), raft_config, network, log, machine).await {
             Ok(raft) => raft,
             Err(fatal) => {
@@ -159,6 +160,16 @@ impl Consensus {
     /// The state as this server has it. On a server that does not lead it may be behind.
     pub fn view(&self) -> State {
         self.inner.published.view()
+    }
+
+    /// The time by this server's clock. It may go back.
+    pub fn now(&self) -> Timestamp {
+        self.inner.stamper.now()
+    }
+
+    /// 128 random bits, for what this server decides.
+    pub fn draw(&self) -> (u64, u64) {
+        self.inner.stamper.draw()
     }
 
     /// The state whenever it changes, for blocking queries. Clone what `borrow` gives at once: apply waits as long as it is held.

@@ -12,6 +12,7 @@ use crate::{
         StoredMembership, TypeConfig, WatchReceiver,
     },
 };
+use floe_store::planted::{self, Bug};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -110,7 +111,17 @@ impl Consensus {
     /// Writes a member's address, or takes it in.
     async fn put(&self, id: &ServerId, address: &ServerAddress, is_new: bool, end: Instant) -> Result<(), Obstacle> {
         if is_new {
-            return self.step(|next| next.nodes.extend([(id.clone(), address.clone())]), end).await;
+            return self
+                .step(
+                    |next| {
+                        next.nodes.extend([(id.clone(), address.clone())]);
+                        if planted::is_on(Bug::LearnerIsVoter) {
+                            next.voters.insert(id.clone());
+                        }
+                    },
+                    end,
+                )
+                .await;
         }
         self.again(end, || async {
             let change = ChangeMembers::SetNodes(BTreeMap::from([(id.clone(), address.clone())]));

@@ -6,7 +6,7 @@ use super::{
     sending,
 };
 use crate::{
-    Server, ServerAddress, ServerId, Timings,
+    Config, Server, ServerAddress, ServerId,
     raft_types::{
         AppendRequest, AppendResponse, OptionalSend, RPCOption, RaftNetworkFactory, RaftNetworkV2, ReplicationClosed, RpcError, Snapshot,
         SnapshotResponse, StreamingError, TransferRequest, TransferResponse, TypeConfig, Unreachable, Vote, VoteRequest, VoteResponse,
@@ -24,11 +24,12 @@ use std::{future::Future, sync::Arc, time::Duration};
 pub(crate) struct Network {
     peers: Arc<Peers>,
     append_deadline: Duration,
+    piece_bytes: usize,
 }
 
 impl Network {
-    pub(crate) fn new(peers: Arc<Peers>, timings: &Timings) -> Self {
-        Self { peers, append_deadline: timings.election_max }
+    pub(crate) fn new(peers: Arc<Peers>, config: &Config) -> Self {
+        Self { peers, append_deadline: config.timings.election_max, piece_bytes: config.snapshot_piece_bytes.max(1) }
     }
 }
 
@@ -36,7 +37,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
     type Network = Link;
     async fn new_client(&mut self, target: ServerId, address: &ServerAddress) -> Link {
         let target = Server { id: target, address: address.clone() };
-        Link { peers: Arc::clone(&self.peers), target, append_deadline: self.append_deadline }
+        Link { peers: Arc::clone(&self.peers), target, append_deadline: self.append_deadline, piece_bytes: self.piece_bytes }
     }
 }
 
@@ -45,6 +46,8 @@ pub(crate) struct Link {
     pub(super) peers: Arc<Peers>,
     pub(super) target: Server,
     append_deadline: Duration,
+    /// How much of a snapshot one call carries.
+    pub(super) piece_bytes: usize,
 }
 
 impl Link {

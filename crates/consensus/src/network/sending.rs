@@ -9,7 +9,6 @@ use super::{
     wire::{Piece, PieceAnswer},
 };
 use crate::{
-    config::SNAPSHOT_CHUNK_BYTES,
     executor,
     raft_types::{SnapshotResponse, StreamingError, Unreachable, Vote},
 };
@@ -31,7 +30,7 @@ pub(super) async fn send(link: &Link, vote: Vote, file: SnapshotFile) -> Result<
     let total = file.len() as u64;
     let mut offset = 0;
     while offset < file.len() {
-        let end = file.len().min(offset.saturating_add(SNAPSHOT_CHUNK_BYTES));
+        let end = file.len().min(offset.saturating_add(link.piece_bytes));
         let piece = Piece { transfer, vote: vote.clone(), total, offset: offset as u64, bytes: file.slice(offset..end) };
         let installs = if end == file.len() { Duration::from_secs(total / INSTALLED_IN_A_SECOND) } else { Duration::ZERO };
         match link.call(Rpc::Snapshot, &piece, PIECE_DEADLINE + installs).await? {

@@ -8,7 +8,8 @@ mod target;
 
 pub use agent::SnapshotConfig;
 pub(crate) use agent::{LatestSnapshots, SnapshotStatus, run};
-pub(crate) use restore::{RestoreError, restore};
+pub(crate) use restore::restore;
+pub use restore::{RestoreError, restore_by_pieces};
 pub use target::Target;
 
 use crate::{Server, leader::now};

@@ -1,8 +1,8 @@
 //! Restoring: an archive goes through the log in pieces, and becomes the state of all servers with the last entry.
 
-use crate::server::{Server, ServerError};
+use crate::server::ServerError;
 use bytes::Bytes;
-use floe_consensus::{Consensus, ProposeError, ReadError};
+use floe_consensus::{Consensus, ProposeError, ReadError, executor};
 use floe_state::{
     Command, Outcome,
     archive::{self, Archive, ArchiveError},
@@ -18,7 +18,7 @@ const LAST_DEADLINE: Duration = Duration::from_secs(120);
 
 /// A backup that was not restored.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum RestoreError {
+pub enum RestoreError {
     /// It is no archive, or not whole.
     #[error("{0}; nothing was changed")]
     Unreadable(#[from] ArchiveError),
@@ -40,16 +40,24 @@ pub(crate) enum RestoreError {
 }
 
 /// Replaces the state of the cluster. What will not be restored is refused before anything is written, as far as that is known then.
-pub(crate) async fn restore(server: &Server, bytes: Bytes, force: bool) -> Result<Restored, RestoreError> {
-    let consensus = server.consensus();
+pub(crate) async fn restore(server: &crate::Server, bytes: Bytes, force: bool) -> Result<Restored, RestoreError> {
+    restore_by_pieces(server.consensus(), bytes, force, PIECE_BYTES).await
+}
+
+/// As a server restores a backup, by any server of the cluster, in pieces of at most so many bytes: at least one, and no more than
+/// [`PIECE_BYTES`].
+///
+/// # Errors
+/// See [`RestoreError`].
+pub async fn restore_by_pieces(consensus: &Consensus, bytes: Bytes, force: bool, piece_bytes: usize) -> Result<Restored, RestoreError> {
     let cluster_id = consensus.cluster().ok_or(RestoreError::NoCluster)?.to_string();
     let archive = read(bytes.clone()).await?;
     let view = consensus.linearizable().await?;
     check(&archive.metadata, &view, &cluster_id, force).map_err(|why| ServerError::Refused(why.into()))?;
-    let id = uuid::Uuid::new_v4().to_string();
+    let id = id(consensus.draw());
     let total = bytes.len() as u64;
     let mut at = 0;
-    for piece in bytes.chunks(PIECE_BYTES) {
+    for piece in bytes.chunks(piece_bytes.clamp(1, PIECE_BYTES)) {
         let stage = StageRestore { id: id.clone(), total, at, bytes: Piece::from(piece) };
         write(consensus, Command::StageRestore(stage)).await?;
         at += piece.len() as u64;
@@ -65,13 +73,18 @@ pub(crate) async fn restore(server: &Server, bytes: Bytes, force: bool) -> Resul
     }
 }
 
+/// What tells one restore from another.
+fn id((high, low): (u64, u64)) -> String {
+    uuid::Builder::from_random_bytes((u128::from(high) << 64 | u128::from(low)).to_be_bytes()).into_uuid().to_string()
+}
+
 /// Reads the archive on a thread of its own: heartbeats do not wait for it.
 async fn read(bytes: Bytes) -> Result<Archive, RestoreError> {
     let read = move || {
         let archive = archive::decode(&bytes)?;
         archive.check_digest().map(|()| archive)
     };
-    Ok(tokio::task::spawn_blocking(read).await.map_err(|_| RestoreError::Stopping)??)
+    Ok(executor::blocking(read).await.map_err(|_| RestoreError::Stopping)??)
 }
 
 /// Writes an entry, and tries again when a leader is lost on the way.

@@ -7,7 +7,7 @@ mod desk;
 
 use crate::server::ServerConfig;
 use desk::Desk;
-use floe_consensus::{Consensus, EventError, Leadership};
+use floe_consensus::{Consensus, EventError, Leadership, executor};
 use floe_control::{Delivery, broker::BrokerCounts};
 use floe_model::{EvalId, JobType, NodeId, Timestamp};
 use floe_state::Command;
@@ -79,13 +79,13 @@ impl LeaderHandle {
     }
 }
 
-/// The present time, for everything that the leader decides.
+/// The present time, for what is no part of the agreement.
 pub(crate) fn now() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }
 
-/// Random bits, for what the scheduler draws.
+/// Random bits, for what is no part of the agreement.
 pub(crate) fn seed() -> (u64, u64) {
     uuid::Uuid::new_v4().as_u64_pair()
 }
@@ -93,8 +93,8 @@ pub(crate) fn seed() -> (u64, u64) {
 pub(crate) fn start(config: &ServerConfig, consensus: &Consensus, stop: &CancellationToken, tasks: &TaskTracker) -> LeaderHandle {
     let (requests, inbox) = mpsc::channel(WAITING);
     let (commands, to_propose) = mpsc::channel(WAITING_COMMANDS);
-    tasks.spawn(propose_all(consensus.clone(), to_propose, stop.clone()));
-    tasks.spawn(run(config.clone(), consensus.clone(), inbox, commands, stop.clone()));
+    drop(executor::spawn(tasks.track_future(propose_all(consensus.clone(), to_propose, stop.clone()))));
+    drop(executor::spawn(tasks.track_future(run(config.clone(), consensus.clone(), inbox, commands, stop.clone()))));
     LeaderHandle { requests }
 }
 
@@ -126,6 +126,7 @@ async fn run(
             continue;
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             changed = leadership.changed() => if changed.is_err() { return },
             // Dropping a request is its answer: somebody else leads.
@@ -146,13 +147,15 @@ async fn lead(
     // Subscribed before the view is taken, so that no entry falls between them.
     let mut events = consensus.events();
     let mut desk = Desk::new(config, commands.clone());
-    desk.rebuild(&consensus.view(), now());
+    desk.rebuild(&consensus.view(), consensus.now());
     tracing::info!(server = %config.name, "this server leads");
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut collect = tokio::time::interval_at(tokio::time::Instant::now() + COLLECT_EVERY, COLLECT_EVERY);
     loop {
+        // In an order that nobody draws, so that a simulation can run it again. What comes seldom comes first: it cannot hold up the rest.
         tokio::select! {
+            biased;
             () = stop.cancelled() => return std::ops::ControlFlow::Break(()),
             changed = leadership.changed() => {
                 if changed.is_err() {
@@ -163,17 +166,17 @@ async fn lead(
                     return std::ops::ControlFlow::Continue(());
                 }
             }
+            _ = tick.tick() => desk.tick(&consensus.view(), consensus.now()),
+            _ = collect.tick() => desk.collect(&consensus.view(), consensus.now()),
             event = events.next() => match event {
-                Ok(event) => desk.applied(&event.state, &event.effects, now()),
-                Err(EventError::Lagged { .. }) => desk.rebuild(&consensus.view(), now()),
+                Ok(event) => desk.applied(&event.state, &event.effects, consensus.now()),
+                Err(EventError::Lagged { .. }) => desk.rebuild(&consensus.view(), consensus.now()),
                 Err(EventError::Closed) => return std::ops::ControlFlow::Break(()),
             },
             request = inbox.recv() => match request {
-                Some(request) => desk.request(request, now()),
+                Some(request) => desk.request(request, consensus.now()),
                 None => return std::ops::ControlFlow::Break(()),
             },
-            _ = tick.tick() => desk.tick(&consensus.view(), now()),
-            _ = collect.tick() => desk.collect(&consensus.view(), now()),
         }
     }
 }

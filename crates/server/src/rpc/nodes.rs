@@ -1,7 +1,10 @@
 //! What nodes ask: registration, heartbeats, reports, and the stream of what they should run.
 
 use super::{Failure, Members, decode, encode, unavailable};
-use crate::server::Server;
+use crate::{
+    nodes::{self, Told},
+    server::Server,
+};
 use axum::{
     Extension,
     body::{Body, Bytes},
@@ -9,12 +12,12 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
-use floe_api::rpc::{self, Desired, Heartbeat, KEEPALIVE_MS, Lease, MAX_REPORTED, RegisterNode, Report, WatchDesired};
-use floe_model::{AllocId, Node, NodeId, NodeStatus};
+use floe_api::rpc::{self, Heartbeat, KEEPALIVE_MS, Lease, MAX_REPORTED, RegisterNode, Report, WatchDesired};
+use floe_model::NodeId;
 use floe_rpc::Caller;
-use floe_state::{Command, State};
+use floe_state::State;
 use futures::stream;
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 pub(super) async fn register(
     Shared(members): Shared<Members>,
@@ -22,14 +25,13 @@ pub(super) async fn register(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Failure> {
-    let node = check(decode::<RegisterNode>(&body)?.node)?;
+    let node = decode::<RegisterNode>(&body)?.node;
     speaks_for(&caller, &node.id)?;
+    let node = nodes::check(node).map_err(|reason| (StatusCode::BAD_REQUEST, reason))?;
     if !members.server.leads() {
         return members.to_leader(rpc::REGISTER, &headers, body).await;
     }
-    let id = node.id.clone();
-    members.server.propose(Command::RegisterNode { node: Box::new(node) }).await.map_err(unavailable)?;
-    lease(&members.server, id, false).await
+    leased(members.server.register(node).await.map_err(unavailable)?)
 }
 
 /// A node speaks for itself only; a server passes on what nodes say.
@@ -40,18 +42,6 @@ fn speaks_for(caller: &Caller, node: &NodeId) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
-}
-
-/// What a node says of itself must make sense before it gets into the state.
-fn check(mut node: Node) -> Result<Node, Failure> {
-    let missing = [("id", node.id.is_empty()), ("name", node.name.is_empty()), ("datacenter", node.datacenter.is_empty())];
-    if let Some((field, _)) = missing.into_iter().find(|(_, empty)| *empty) {
-        return Err((StatusCode::BAD_REQUEST, format!("register node: {field} is missing")));
-    }
-    if node.node_pool.is_empty() {
-        floe_model::ids::DEFAULT_NODE_POOL.clone_into(&mut node.node_pool);
-    }
-    Ok(node)
 }
 
 pub(super) async fn heartbeat(
@@ -66,17 +56,11 @@ pub(super) async fn heartbeat(
     if !server.leads() {
         return members.to_leader(rpc::HEARTBEAT, &headers, body).await;
     }
-    let view = server.view();
-    // A node that counts as down must register again, so that what it can do now is known and its jobs are looked at. So must one whose row came
-    // back with a restore: it may be older than the node, and so may be what is known of its allocations.
-    let restored = view.restored().index;
-    let known = view.node(&id).is_some_and(|n| n.status != NodeStatus::Down && (restored == 0 || n.modify_index > restored));
-    lease(server, id, !known).await
+    leased(server.hear(id).await)
 }
 
-async fn lease(server: &Server, id: NodeId, unknown: bool) -> Result<Response, Failure> {
-    let ttl_ms = if unknown { 0 } else { server.leader().heard(id).await.ok_or_else(|| unavailable("this server does not lead"))? };
-    Ok(encode(&Lease { ttl_ms, unknown, servers: server.rpc_addresses() })?.into_response())
+fn leased(lease: Option<Lease>) -> Result<Response, Failure> {
+    Ok(encode(&lease.ok_or_else(|| unavailable("this server does not lead"))?)?.into_response())
 }
 
 pub(super) async fn report(
@@ -108,7 +92,7 @@ pub(super) async fn desired(
         return Err((StatusCode::NOT_FOUND, format!("node {:?} is not registered", watch.node_id)));
     }
     let changes = server.consensus().watch();
-    let watcher = Watcher { changes, server, node: watch.node_id, known: watch.known, not_before: watch.index, first: true };
+    let watcher = Watcher { changes, server, node: watch.node_id, told: Told::already(watch.known, watch.index) };
     let frames = stream::try_unfold(watcher, |mut w| async move { Ok::<_, std::io::Error>(w.next().await?.map(|frame| (frame, w))) });
     Ok(Body::from_stream(frames).into_response())
 }
@@ -118,10 +102,7 @@ struct Watcher {
     server: Server,
     changes: tokio::sync::watch::Receiver<State>,
     node: NodeId,
-    known: BTreeMap<AllocId, u64>,
-    /// What another server told the node already.
-    not_before: u64,
-    first: bool,
+    told: Told,
 }
 
 impl Watcher {
@@ -134,9 +115,7 @@ impl Watcher {
             if self.server.view().is_agent_refused(self.node.as_str()) {
                 return Ok(None);
             }
-            if let Some(desired) = self.news(&self.server.view()) {
-                self.known.clone_from(&desired.allocs);
-                self.first = false;
+            if let Some(desired) = self.told.news(&self.server.view(), &self.node) {
                 let message = rmp_serde::to_vec_named(&desired).map_err(std::io::Error::other)?;
                 return rpc::frame(&message).map(Some).map_err(std::io::Error::other);
             }
@@ -146,20 +125,5 @@ impl Watcher {
                 () = self.server.stopping().cancelled() => return Ok(None),
             }
         }
-    }
-
-    /// What the node does not know yet; `None` when it knows everything.
-    fn news(&self, state: &State) -> Option<Desired> {
-        if state.index() < self.not_before {
-            return None;
-        }
-        let mut desired = Desired { index: state.index(), ..Desired::default() };
-        for alloc in state.allocs_of_node(&self.node) {
-            desired.allocs.insert(alloc.id.clone(), alloc.alloc_modify_index);
-            if self.known.get(&alloc.id) != Some(&alloc.alloc_modify_index) {
-                desired.changed.push((**alloc).clone());
-            }
-        }
-        (self.first || desired.allocs != self.known).then_some(desired)
     }
 }

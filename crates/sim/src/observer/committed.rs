@@ -8,7 +8,7 @@ use crate::{
     wire::{self, Content, Membership},
     world::World,
 };
-use floe_state::State;
+use floe_state::{Command, Outcome, State, restore::Restored};
 use floe_store::LogRecord;
 use std::collections::BTreeMap;
 
@@ -44,6 +44,11 @@ impl Committed {
 
     pub(super) fn range(&self, from: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.entries.range(from..).map(|(index, entry)| (*index, entry.term))
+    }
+
+    /// The last entry of the terms before one.
+    pub(super) fn last_before(&self, term: u64) -> Option<u64> {
+        self.entries.iter().rev().find(|(_, entry)| entry.term < term).map(|(index, _)| *index)
     }
 
     pub(super) fn value(&self, index: u64) -> Option<&str> {
@@ -82,6 +87,13 @@ impl Observer {
             }
             return;
         }
+        self.append(world, name, record);
+        self.check_quorum(world, name, index, term);
+    }
+
+    /// The next committed entry.
+    fn append(&mut self, world: &World, name: &str, record: &LogRecord) {
+        let (index, term, sum) = (record.index(), record.position.term, digest(&record.payload));
         let next = self.committed.entries.keys().next_back().map_or(index, |last| last + 1);
         if index != next {
             return world.violated(Invariant::LeaderCompleteness, format!("{name} committed entry {index}, but nobody entry {next}"));
@@ -90,7 +102,10 @@ impl Observer {
         let (mut value, mut membership) = (None, None);
         match wire::content(record) {
             Content::Command(entry) => {
-                drop(state.apply(index, &entry));
+                let before = state.clone();
+                let outcome = state.apply(index, &entry).outcome;
+                super::work::look(world, &state, &entry.command);
+                look_at_restore(world, &before, &state, (&entry.command, &outcome));
                 value = written(&entry.command).map(str::to_owned);
             }
             Content::Membership(found) => {
@@ -100,11 +115,21 @@ impl Observer {
             Content::Blank => state.skip(index),
             Content::Unknown => world.violated(Invariant::LogMatching, format!("{name}: entry {index} cannot be understood")),
         }
+        if let Some(before) = self.committed.entries.values().next_back().map(|entry| entry.state.index())
+            && state.index() <= before
+        {
+            world.violated(Invariant::IndexNeverGoesBack, format!("entry {index} makes the index {}, after {before}", state.index()));
+        }
         if let Some(value) = &value {
             self.first_and_wanted(world, index, value);
         }
         self.committed.entries.insert(index, Entry { term, sum, value, membership, state, bytes: None });
-        self.check_quorum(world, name, index, term);
+    }
+
+    /// Somebody was told that a backup was restored.
+    pub(crate) fn told_restored(&self, world: &World, told: &Restored) {
+        let found = self.committed.entries.values().rev().map(|entry| entry.state.restored()).find(|found| found.id == told.id);
+        world.check_restored(told, found);
     }
 
     fn first_and_wanted(&mut self, world: &World, index: u64, value: &str) {
@@ -119,6 +144,36 @@ impl Observer {
         {
             world.violated(Invariant::AnswerIsInLog, format!("entry {index} was said to hold {told}, and holds {value}"));
         }
+    }
+
+    /// Whether that entry is committed.
+    pub(crate) fn is_committed(&self, record: &LogRecord) -> bool {
+        self.committed
+            .entries
+            .get(&record.index())
+            .is_some_and(|known| (known.term, known.sum) == (record.position.term, digest(&record.payload)))
+    }
+
+    /// What there is to look at after a recovery on that log: what it holds counts as committed, and nothing else.
+    pub(crate) fn succeeded(&mut self, world: &World, name: &str, records: &[LogRecord], recovery: u64) -> Observer {
+        let mut next = Observer { recovery: Some(recovery), refused: self.refused.clone(), ..Observer::default() };
+        let first = records.first().map_or(0, LogRecord::index);
+        let keeps = |index: u64, entry: &Entry| {
+            index < first || records.iter().any(|r| r.index() == index && (r.position.term, digest(&r.payload)) == (entry.term, entry.sum))
+        };
+        let mut entries = std::mem::take(&mut self.committed.entries);
+        let lost = entries.iter().find(|(index, entry)| !keeps(**index, entry)).map(|(index, _)| *index);
+        if let Some(lost) = lost {
+            drop(entries.split_off(&lost));
+        }
+        let values = entries.iter().filter_map(|(index, entry)| Some((entry.value.clone()?, *index))).collect();
+        next.committed = Committed { entries, values };
+        for record in records {
+            if record.index() > next.committed.last() || next.committed.entries.is_empty() {
+                next.append(world, name, record);
+            }
+        }
+        next
     }
 
     /// A membership counts from when it is in the log, so either may have been asked: the one up to this entry, or one that follows.
@@ -138,5 +193,26 @@ impl Observer {
                 format!("{name} committed entry {index} of term {term}, which only {holders:?} have"),
             );
         }
+    }
+}
+
+/// What an entry of a restore did to the state.
+fn look_at_restore(world: &World, before: &State, after: &State, (command, outcome): (&Command, &Outcome)) {
+    let is_same = || before.content_digest() == after.content_digest() && before.restored() == after.restored();
+    let is_well = match (command, outcome) {
+        (Command::StageRestore(_), _) => is_same(),
+        (Command::Restore(wish), Outcome::Restored(_)) if before.restored().id == wish.id => is_same(),
+        (Command::Restore(wish), Outcome::Restored(restored)) => {
+            world.trace.count("restore committed");
+            after.content_digest() == wish.digest && *restored == *after.restored() && after.staged_bytes() == 0
+        }
+        (Command::Restore(_), _) => {
+            world.trace.count("restore refused");
+            is_same()
+        }
+        _ => true,
+    };
+    if !is_well {
+        world.violated(Invariant::RestoreIsWhole, format!("{} came to {outcome:?}, and the content is another", command.name()));
     }
 }

@@ -8,6 +8,7 @@ use crate::{
     wire::{self, Content, Membership},
     world::World,
 };
+use floe_state::Command;
 use floe_store::{LogRecord, LogStore};
 use std::{collections::BTreeMap, rc::Rc};
 
@@ -118,8 +119,12 @@ impl Observer {
                 self.entries.insert((index, term), (sum, merged));
             }
         }
-        if let Content::Membership(membership) = wire::content(record) {
-            self.membership_appended(world, name, (index, term), membership);
+        match wire::content(record) {
+            Content::Membership(membership) => self.membership_appended(world, name, (index, term), membership),
+            Content::Command(entry) if matches!(entry.command, Command::StageRestore(_) | Command::Restore(_)) => {
+                world.happened(name, "entry of a restore");
+            }
+            _ => {}
         }
     }
 
@@ -128,9 +133,22 @@ impl Observer {
         if membership.configs.len() != 1 {
             world.violated(Invariant::NoJointMembership, format!("{name}: entry {index} of term {term} is {membership:?}"));
         }
+        let before = self.membership_before(name, index).map(Membership::voters);
+        let is_new = !self.memberships.contains_key(&at);
+        if let Some(new) = before
+            .into_iter()
+            .filter(|_| is_new)
+            .flat_map(|then| membership.voters().into_iter().filter(move |id| !then.contains(id)))
+            .next()
+        {
+            let of = new.strip_prefix("id-").unwrap_or(&new);
+            if self.known.get(of).is_none_or(|known| known.log.last().is_none()) {
+                world.violated(Invariant::VoterHasEntries, format!("{name}: entry {index} gives {of} a vote, which has no entries"));
+            }
+        }
         if let Some(before) = self.membership_before(name, index) {
             let (now, then) = (membership.voters(), before.voters());
-            if now.symmetric_difference(&then).count() > 1 {
+            if now.symmetric_difference(&then).count() > 1 && self.recovery != Some(index) {
                 world.violated(
                     Invariant::OneVoterAChange,
                     format!("{name}: entry {index} makes the voters {now:?}, before they were {then:?}"),

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `logs` | what each server's log holds, and held |
 //! | `committed` | what is committed, and the state that it makes |
+//! | `work` | plans |
 //! | `servers` | terms, leaders, views, snapshots |
 //! | `answers` | votes and acknowledgements, as they leave a server; what clients were told |
 
@@ -11,6 +12,7 @@ mod answers;
 mod committed;
 mod logs;
 mod servers;
+mod work;
 
 use crate::{executor::Owner, world::World};
 use committed::Committed;
@@ -29,6 +31,8 @@ pub(crate) struct Known {
     term: u64,
     committed: u64,
     view: u64,
+    /// The index that the view carries.
+    index: u64,
     snapshot: u64,
     is_leader_of: Option<u64>,
     /// From where its log was cut off since it was last looked at.
@@ -52,17 +56,21 @@ pub(crate) struct Observer {
     committed: Committed,
     refused: BTreeSet<String>,
     told: BTreeMap<u64, String>,
+    /// The entry that made a cluster of one of what was left, whatever the voters were before.
+    recovery: Option<u64>,
 }
 
 impl Observer {
     /// Looks at the servers that did something.
     pub(crate) fn look(&mut self, world: &Rc<World>, touched: &BTreeSet<Owner>) {
         let hosts = world.hosts.borrow();
-        let touched: Vec<_> = hosts.values().filter(|host| host.owner.is_some_and(|owner| touched.contains(&owner))).collect();
+        let touched: Vec<_> =
+            hosts.values().filter(|host| host.era == world.present_era.get() && host.owner.is_some_and(|o| touched.contains(&o))).collect();
         for host in &touched {
             let known = self.known.entry(host.name.clone()).or_default();
             if known.owner != host.owner {
-                (known.owner, known.term, known.committed, known.view, known.is_leader_of) = (host.owner, 0, 0, 0, None);
+                (known.owner, known.term, known.committed, known.is_leader_of) = (host.owner, 0, 0, None);
+                (known.view, known.index) = (0, 0);
             }
             self.look_at_log(world, host);
         }

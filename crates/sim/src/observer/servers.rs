@@ -26,7 +26,11 @@ impl Observer {
         } else if let Some(known) = self.known.get_mut(&host.name) {
             known.is_leader_of = None;
         }
-        self.look_at_view(world, host, &server.view());
+        let (leadership, view) = (server.leadership().borrow().clone(), server.view());
+        if leadership.is_leader {
+            self.look_at_confirmed(world, &host.name, leadership.term, view.log_index());
+        }
+        self.look_at_view(world, host, &view);
         self.look_at_snapshot(world, host, &status);
     }
 
@@ -105,6 +109,13 @@ impl Observer {
         }
     }
 
+    fn look_at_confirmed(&self, world: &World, name: &str, term: u64, applied: u64) {
+        if let Some(lacks) = self.committed.last_before(term).filter(|last| *last > applied) {
+            let text = format!("{name} counts as leader of term {term}, and has applied {applied} of {lacks} entries of terms before");
+            world.violated(Invariant::LeaderHasApplied, text);
+        }
+    }
+
     fn check_complete(&self, world: &World, name: &str, term: u64) {
         let Some(known) = self.known.get(name) else { return };
         let from = known.log.purged.map_or(0, |purged| purged + 1);
@@ -123,6 +134,11 @@ impl Observer {
         if index < known.view {
             world.violated(Invariant::ViewNeverGoesBack, format!("{} showed {} and shows {index}", host.name, known.view));
         }
+        if view.index() < known.index {
+            let text = format!("{} showed index {} and shows {}", host.name, known.index, view.index());
+            world.violated(Invariant::IndexNeverGoesBack, text);
+        }
+        known.index = view.index();
         let (is_first, is_new) = (known.view == 0, index != known.view);
         known.view = index;
         if !is_new {
@@ -132,7 +148,8 @@ impl Observer {
             let text = format!("{} applied entry {index}, but only {} are committed", host.name, self.committed.last());
             return world.violated(Invariant::AppliedIsCommitted, text);
         }
-        if is_first || index.is_multiple_of(COMPARE_EVERY) || world.is_over.get() {
+        let is_restored = view.restored().index > 0 && view.restored().index == view.index();
+        if is_first || is_restored || index.is_multiple_of(COMPARE_EVERY) || world.is_over.get() {
             let expected = self.committed.state_digest(index);
             if expected.is_some_and(|expected| expected != digest(&view.encode())) {
                 let text = format!("the state of {} at {index} is not what the entries make", host.name);

@@ -3,7 +3,7 @@
 use super::writer::Writer;
 use crate::{
     command::{Outcome, Refusal},
-    plan::{Plan, Stop},
+    plan::{ENDED_CHANGES_NOTHING, Plan, Stop},
 };
 use floe_model::{
     AllocClientStatus, AllocDesiredStatus, AllocId, Allocation, Job, JobKey, NodeId, NodeStatus, deployment::DeploymentStatus,
@@ -26,6 +26,9 @@ impl Writer<'_> {
     pub(super) fn apply_plan(&mut self, plan: &Plan) -> Result<Outcome, Refusal> {
         if plan.based_on < self.state.restored().index {
             // It was made from what a restore has replaced.
+            return Ok(Outcome::Plan { rejected: plan.placements.iter().map(|p| p.node_id.clone()).collect() });
+        }
+        if self.state.cluster_version() >= ENDED_CHANGES_NOTHING && self.state.eval(&plan.eval_id).is_some_and(|eval| eval.is_terminal()) {
             return Ok(Outcome::Plan { rejected: plan.placements.iter().map(|p| p.node_id.clone()).collect() });
         }
         let rejected = self.rejected_nodes(plan);
