@@ -1,7 +1,9 @@
 //! Every command with its flags.
 
+mod keyring;
 mod snapshot;
 
+pub(crate) use keyring::{KeyringCommand, KeyringRotateArgs, RootCommand};
 pub(crate) use snapshot::{SnapshotCommand, SnapshotSaveArgs};
 
 use clap::{Args, Parser, Subcommand};
@@ -404,6 +406,11 @@ pub(crate) enum OperatorCommand {
     Ca {
         #[command(subcommand)]
         command: CaCommand,
+    },
+    /// Root keys: list, rotate, remove
+    Root {
+        #[command(subcommand)]
+        command: RootCommand,
     },
     /// What looks after the servers
     Autopilot {

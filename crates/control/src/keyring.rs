@@ -16,6 +16,9 @@ use floe_state::{
 };
 use std::collections::BTreeSet;
 
+/// The least that [`Config::rotation_threshold`] may be: keys that come faster than inactive ones go would fill the keyring.
+pub const MIN_ROTATION_THRESHOLD: Nanos = Nanos::from_hours(1);
+
 /// How old keys become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {

@@ -10,6 +10,7 @@
 //! | worker ([`worker`]), one per core | deliveries | plans |
 //! | autopilot ([`autopilot`]) | the members' health, every second | promotions, removals of dead servers |
 //! | snapshot agent ([`backup`]), where it is configured | time, the folder | backups, on the leader |
+//! | keyring ([`keyring`]) | root keys in the state, every second | keys that are opened; on the leader, what is to be done about them |
 //! | rotation ([`rotation`]) | who goes by which authority, every second | the next step of its replacement |
 //! | reporter ([`reports`]) | nodes' reports | one entry for all that arrived meanwhile |
 //! | HTTP ([`http`]) | requests | answers |
@@ -28,9 +29,10 @@ mod rotation;
 pub mod rpc;
 mod serve;
 mod server;
+mod signers;
 mod worker;
 
 pub use backup::SnapshotConfig;
-pub use keyring::Keyring;
 pub use serve::{ListenError, Listener, Serving, listen, serve};
 pub use server::{Server, ServerConfig, ServerError};
+pub use signers::Signers;

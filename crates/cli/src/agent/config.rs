@@ -5,7 +5,7 @@ mod check;
 
 use crate::args::AgentArgs;
 use anyhow::{Context, bail};
-use floe_control::{autopilot, garbage::Thresholds, heartbeat::Timing, snapshots::Schedule};
+use floe_control::{autopilot, garbage::Thresholds, heartbeat::Timing, keyring as root_keys, snapshots::Schedule};
 use floe_model::{Nanos, StringMap, wire};
 use floe_network::{NetworkConfig, Subnet};
 use floe_pki::BootstrapSecret;
@@ -97,6 +97,8 @@ wire! {
         "job_gc_threshold" job_gc_threshold: Option<Nanos>,
         "node_gc_threshold" node_gc_threshold: Option<Nanos>,
         "deployment_gc_threshold" deployment_gc_threshold: Option<Nanos>,
+        "root_key_rotation_threshold" root_key_rotation_threshold: Option<Nanos>,
+        "root_key_gc_threshold" root_key_gc_threshold: Option<Nanos>,
     }
 
     /// Another place for the same list.
@@ -175,6 +177,7 @@ const KEYS_NOT_YET: &[&str] = &[
     "autopilot.disable_upgrade_migration",
     "autopilot.enable_custom_upgrades",
     "autopilot.enable_redundancy_zones",
+    "server.root_key_gc_interval",
     "snapshot.aws_storage",
     "snapshot.azure_blob_storage",
     "snapshot.google_storage",
@@ -365,6 +368,15 @@ impl AgentConfig {
             prefix: if wanted.prefix.is_empty() { default.prefix } else { wanted.prefix.clone() },
         };
         (!folder.as_os_str().is_empty()).then_some(SnapshotConfig { folder, schedule })
+    }
+
+    /// How old root keys become.
+    pub(crate) fn root_keys(&self) -> root_keys::Config {
+        let (default, server) = (root_keys::Config::default(), &self.file.server);
+        root_keys::Config {
+            rotation_threshold: server.root_key_rotation_threshold.unwrap_or(default.rotation_threshold),
+            gc_threshold: server.root_key_gc_threshold.unwrap_or(default.gc_threshold),
+        }
     }
 
     /// How long things are kept after they are over.

@@ -99,7 +99,7 @@ impl Agent {
         if config.server {
             let consensus = open_consensus(common, &peers).await?;
             let secret = || config.bootstrap_secret.clone();
-            let door = common.identity.as_ref().and_then(|i| Some(Doorkeeper::new(i.keyring.clone()?, i.credentials.clone(), secret())));
+            let door = common.identity.as_ref().and_then(|i| Some(Doorkeeper::new(i.signers.clone()?, i.credentials.clone(), secret())));
             let server = Server::start(server_config(config), consensus, door);
             self.server = Some(server.clone());
             if let Some(identity) = &common.identity {
@@ -311,6 +311,8 @@ fn server_config(config: &AgentConfig) -> ServerConfig {
         keep: config.keep(),
         autopilot: config.autopilot(),
         snapshots: config.snapshots(),
+        keyring: config.root_keys(),
+        keks: None,
     }
 }
 
