@@ -13,6 +13,9 @@ pub(crate) const SALT_BYTES: usize = 32;
 /// By how much a sealed message is longer than a plain one.
 pub(crate) const TAG_BYTES: usize = 16;
 
+/// One message a key, so the nonce may be fixed.
+const NONCE: [u8; aead::NONCE_LEN] = [0; aead::NONCE_LEN];
+
 /// A long key.
 pub(crate) type Key = Zeroizing<[u8; KEY_BYTES]>;
 
@@ -24,40 +27,47 @@ pub(crate) fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, getrandom::
 
 /// Seals `plain` under `key` and `salt`, bound to `bound`. The salt must be drawn anew for every message.
 pub(crate) fn seal(key: &Key, salt: &[u8; SALT_BYTES], bound: &[&[u8]], plain: &[u8]) -> Vec<u8> {
-    // One allocation, so that the plain text is overwritten where it stands and nowhere else is a copy of it.
-    let mut bytes = Vec::with_capacity(plain.len() + TAG_BYTES);
-    bytes.extend_from_slice(plain);
-    let done = message_key(key, salt, bound).seal_in_place_append_tag(nonce(), aead::Aad::empty(), &mut bytes);
-    done.expect("invariant: what is sealed is shorter than the cipher's limit of 256 GiB");
-    bytes
+    seal_once(&derive(key.as_slice(), salt, bound), NONCE, plain)
 }
 
 /// Opens what [`seal`] made with the same arguments; `None` for everything else.
 pub(crate) fn open(key: &Key, salt: &[u8], bound: &[&[u8]], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    let salt = salt.try_into().ok()?;
+    let salt: &[u8; SALT_BYTES] = salt.try_into().ok()?;
+    open_once(&derive(key.as_slice(), salt, bound), NONCE, sealed)
+}
+
+/// Seals `plain` with ChaCha20-Poly1305. The same key and nonce must never be used again.
+pub(crate) fn seal_once(key: &Key, nonce: [u8; aead::NONCE_LEN], plain: &[u8]) -> Vec<u8> {
+    // Room for the tag from the start: a buffer that grows leaves a copy of the plain text behind.
+    let mut bytes = Vec::with_capacity(plain.len() + TAG_BYTES);
+    bytes.extend_from_slice(plain);
+    let nonce = aead::Nonce::assume_unique_for_key(nonce);
+    let done = cipher(key).seal_in_place_append_tag(nonce, aead::Aad::empty(), &mut bytes);
+    done.expect("invariant: what is sealed is shorter than the cipher's limit of 256 GiB");
+    bytes
+}
+
+/// Opens what [`seal_once`] made.
+pub(crate) fn open_once(key: &Key, nonce: [u8; aead::NONCE_LEN], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(sealed.to_vec());
-    let length = message_key(key, salt, bound).open_in_place(nonce(), aead::Aad::empty(), &mut bytes).ok()?.len();
+    let nonce = aead::Nonce::assume_unique_for_key(nonce);
+    let length = cipher(key).open_in_place(nonce, aead::Aad::empty(), &mut bytes).ok()?.len();
     bytes.truncate(length);
     Some(bytes)
 }
 
-/// `N` bytes that follow from `key` and say nothing of it.
-pub(crate) fn derive<const N: usize>(key: &Key, salt: &[u8], bound: &[&[u8]]) -> Zeroizing<[u8; N]> {
-    let mut into = Zeroizing::new([0; N]);
-    let extracted = hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(key.as_slice());
-    let expanded = extracted.expand(bound, Length(N)).and_then(|okm| okm.fill(into.as_mut_slice()));
-    expanded.expect("invariant: at most 32 bytes are asked of a hash that gives 8160");
-    into
-}
-
-fn message_key(key: &Key, salt: &[u8; SALT_BYTES], bound: &[&[u8]]) -> aead::LessSafeKey {
-    let key = aead::UnboundKey::new(&aead::CHACHA20_POLY1305, derive::<KEY_BYTES>(key, salt, bound).as_slice());
+fn cipher(key: &Key) -> aead::LessSafeKey {
+    let key = aead::UnboundKey::new(&aead::CHACHA20_POLY1305, key.as_slice());
     aead::LessSafeKey::new(key.expect("invariant: a key of ChaCha20 has 32 bytes"))
 }
 
-/// One message a key, so the nonce may be fixed.
-fn nonce() -> aead::Nonce {
-    aead::Nonce::assume_unique_for_key([0; aead::NONCE_LEN])
+/// `N` bytes that follow from `key` and say nothing of it.
+pub(crate) fn derive<const N: usize>(key: &[u8], salt: &[u8], bound: &[&[u8]]) -> Zeroizing<[u8; N]> {
+    let mut into = Zeroizing::new([0; N]);
+    let extracted = hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(key);
+    let expanded = extracted.expand(bound, Length(N)).and_then(|okm| okm.fill(into.as_mut_slice()));
+    expanded.expect("invariant: at most 32 bytes are asked of a hash that gives 8160");
+    into
 }
 
 /// How many bytes are derived.

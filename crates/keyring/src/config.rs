@@ -1,6 +1,6 @@
 //! [`KekConfig`]: what an agent is told of a key-encryption key. Holds paths and names, no key.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 /// One key-encryption key of an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,4 +52,16 @@ pub struct Transit {
     pub namespace: Option<String>,
     /// The certificate authorities that count, PEM; those of the system when there is none.
     pub ca_cert: Option<PathBuf>,
+}
+
+/// As the configuration calls it.
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path } => write!(f, "keyring \"file\" {}", path.display()),
+            Self::Credential { name, .. } => write!(f, "keyring \"credential\" {name:?}"),
+            Self::Age { .. } => f.write_str("keyring \"age\""),
+            Self::Transit(transit) => write!(f, "keyring \"transit\" {}/{}", transit.mount_path, transit.key_name),
+        }
+    }
 }

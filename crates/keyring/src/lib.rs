@@ -12,14 +12,20 @@
 //! - Nothing here knows what is sealed, or where wraps are kept. There is no task and no clock but the deadlines of calls to a Vault.
 #![forbid(unsafe_code)]
 
+mod age;
 mod cipher;
 pub mod config;
 mod error;
 pub mod keks;
+mod payload;
 pub mod root;
+mod secret_file;
+mod symmetric;
+mod transit;
 
-pub use config::{KekConfig, Provider};
+pub use config::{KekConfig, Provider, Transit};
 pub use error::{KekError, OpenError, SealError, UnwrapFailure};
 pub use floe_model::keyring::{KeyId, Sealed, Wrapped};
 pub use keks::Keks;
 pub use root::RootKey;
+pub use symmetric::{KeyFileError, draw_key_file};
