@@ -32,7 +32,7 @@ mod server;
 mod signers;
 mod worker;
 
-pub use backup::SnapshotConfig;
+pub use backup::{RestoreError, SnapshotConfig, restore};
 pub use serve::{ListenError, Listener, Serving, listen, serve};
 pub use server::{Server, ServerConfig, ServerError};
 pub use signers::Signers;

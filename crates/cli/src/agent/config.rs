@@ -6,6 +6,7 @@ mod check;
 use crate::args::AgentArgs;
 use anyhow::{Context, bail};
 use floe_control::{autopilot, garbage::Thresholds, heartbeat::Timing, keyring as root_keys, snapshots::Schedule};
+use floe_keyring::{KekConfig, Keks};
 use floe_model::{Nanos, StringMap, wire};
 use floe_network::{NetworkConfig, Subnet};
 use floe_pki::BootstrapSecret;
@@ -236,6 +237,8 @@ pub(crate) struct AgentConfig {
     pub(crate) network: NetworkConfig,
     pub(crate) mode: Mode,
     pub(crate) raw_exec: bool,
+    /// What wraps the root keys.
+    pub(crate) keks: Vec<KekConfig>,
 }
 
 impl AgentConfig {
@@ -322,6 +325,7 @@ impl AgentConfig {
             client,
             mode,
             raw_exec,
+            keks: Vec::new(),
             file,
         })
     }
@@ -368,6 +372,14 @@ impl AgentConfig {
             prefix: if wanted.prefix.is_empty() { default.prefix } else { wanted.prefix.clone() },
         };
         (!folder.as_os_str().is_empty()).then_some(SnapshotConfig { folder, schedule })
+    }
+
+    /// Reads the keys that wrap the root keys; `None` when there are no `keyring` blocks. They must lie outside of `data`.
+    pub(crate) fn open_keks(&self, data: &Path) -> anyhow::Result<Option<Keks>> {
+        if self.keks.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Keks::open(self.keks.clone(), Some(data))?))
     }
 
     /// How old root keys become.

@@ -100,7 +100,7 @@ impl Agent {
             let consensus = open_consensus(common, &peers).await?;
             let secret = || config.bootstrap_secret.clone();
             let door = common.identity.as_ref().and_then(|i| Some(Doorkeeper::new(i.signers.clone()?, i.credentials.clone(), secret())));
-            let server = Server::start(server_config(config), consensus, door);
+            let server = Server::start(server_config(config, &self.folder)?, consensus, door);
             self.server = Some(server.clone());
             if let Some(identity) = &common.identity {
                 identity.name_founders(&server).await?;
@@ -299,9 +299,9 @@ fn data_folder(config: &AgentConfig) -> anyhow::Result<(PathBuf, Option<Temporar
     }
 }
 
-fn server_config(config: &AgentConfig) -> ServerConfig {
+fn server_config(config: &AgentConfig, data: &Path) -> anyhow::Result<ServerConfig> {
     let default = ServerConfig::default();
-    ServerConfig {
+    Ok(ServerConfig {
         name: config.name.clone(),
         version: VERSION,
         region: config.region.clone(),
@@ -312,8 +312,8 @@ fn server_config(config: &AgentConfig) -> ServerConfig {
         autopilot: config.autopilot(),
         snapshots: config.snapshots(),
         keyring: config.root_keys(),
-        keks: None,
-    }
+        keks: config.open_keks(data)?.map(Arc::new),
+    })
 }
 
 fn client_config(common: &Common<'_>, servers: Servers) -> ClientConfig {

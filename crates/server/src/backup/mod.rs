@@ -6,7 +6,7 @@ mod restore;
 
 pub use agent::SnapshotConfig;
 pub(crate) use agent::{LatestSnapshots, SnapshotStatus, run};
-pub(crate) use restore::{RestoreError, restore};
+pub use restore::{RestoreError, restore};
 
 use crate::{Server, leader::now};
 use floe_consensus::ReadError;
@@ -51,6 +51,7 @@ pub(crate) async fn save(server: &Server, is_stale: bool) -> Result<Backup, Save
         term: consensus.status().term,
         created: now(),
         floe_version: server.config().version.to_owned(),
+        servers: consensus.members().into_iter().map(|member| member.id.to_string()).collect(),
         redacted: false,
     };
     // Encoding and compressing take a while: heartbeats do not wait for it.

@@ -1,6 +1,6 @@
 //! Restoring: an archive goes through the log in pieces, and becomes the state of all servers with the last entry.
 
-use crate::server::{Server, ServerError};
+use crate::server::ServerError;
 use bytes::Bytes;
 use floe_consensus::{Consensus, ProposeError, ReadError};
 use floe_state::{
@@ -18,7 +18,7 @@ const LAST_DEADLINE: Duration = Duration::from_secs(120);
 
 /// A backup that was not restored.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum RestoreError {
+pub enum RestoreError {
     /// It is no archive, or not whole.
     #[error("{0}; nothing was changed")]
     Unreadable(#[from] ArchiveError),
@@ -40,8 +40,10 @@ pub(crate) enum RestoreError {
 }
 
 /// Replaces the state of the cluster. What will not be restored is refused before anything is written, as far as that is known then.
-pub(crate) async fn restore(server: &Server, bytes: Bytes, force: bool) -> Result<Restored, RestoreError> {
-    let consensus = server.consensus();
+///
+/// # Errors
+/// When it is refused, or could not be written. Either all of it is done or nothing.
+pub async fn restore(consensus: &Consensus, bytes: Bytes, force: bool) -> Result<Restored, RestoreError> {
     let cluster_id = consensus.cluster().ok_or(RestoreError::NoCluster)?.to_string();
     let archive = read(bytes.clone()).await?;
     let view = consensus.linearizable().await?;

@@ -3,12 +3,14 @@
 //! A machine has one identity, whatever parts run on it. The first server of a cluster makes the cluster's authority; everybody else joins with
 //! a token. Servers that begin a cluster together agree first on which of them is the first.
 
+mod again;
 mod bootstrap;
 mod file;
 mod join;
 mod renew;
 
 use super::config::AgentConfig;
+pub(crate) use again::Heir;
 use anyhow::{Context, bail};
 pub(super) use bootstrap::Ports;
 pub(super) use file::IdentityFile;
