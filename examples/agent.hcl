@@ -73,6 +73,29 @@ server {
 #   }
 # }
 
+# The keys that wrap the cluster's root keys, so that the log and snapshots hold them and whoever copies those has nothing. Every server needs one that
+# opens what the others wrapped. docs/guide/keyring.md says which to take. Never in data_dir. One with active set to false opens what it wrapped before,
+# and wraps nothing new.
+# keyring "file" {
+#   active = true
+#   path   = "/run/keys/floe-kek" # 32 random bytes, mode 0600: floe server keyring-key -out FILE
+# }
+# keyring "credential" {
+#   name = "floe-kek" # the same as a credential of systemd (LoadCredential, LoadCredentialEncrypted)
+# }
+# keyring "age" {
+#   recipients    = ["age1..."]     # X25519 keys of age-keygen; one whose identity is in a safe is a way back
+#   identity_file = "/run/keys/age" # what opens; without it, this server only wraps
+# }
+# keyring "transit" {
+#   address    = "https://vault:8200" # Vault or OpenBao
+#   key_name   = "floe"
+#   mount_path = "transit"
+#   token_file = "/run/keys/vault-token" # read at every call
+#   namespace  = ""
+#   ca_cert    = ""                      # PEM; absent: the system's authorities
+# }
+
 client {
   enabled = true
   # servers    = ["127.0.0.1:4647"] # some of the servers, host or host:port; for an agent without the server part

@@ -377,6 +377,12 @@ pub(crate) enum ServerCommand {
     Token(ServerTokenArgs),
     /// Make the secret by which servers begin a cluster together
     BootstrapSecret,
+    /// Make the key of a keyring "file" or "credential", which wraps the cluster's root keys
+    KeyringKey {
+        /// Write it into a new file of mode 0600 instead of printing it
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
 }
 
 #[derive(Clone, Debug, Args)]

@@ -10,8 +10,8 @@ use crate::{
     secret_file::{self, Readers},
 };
 use floe_model::keyring::KeyId;
-use keys::Identity;
 pub(crate) use keys::Recipient;
+use keys::{Identity, KeysError};
 use std::path::{Path, PathBuf};
 
 /// What the ids of recipients begin with.
@@ -34,8 +34,12 @@ impl AgeKek {
         if recipients.len() > MAX_KEYS {
             return Err(format!("recipients has {} entries: at most {MAX_KEYS} are possible", recipients.len()));
         }
-        let parse = |text: &String| text.parse::<Recipient>().map_err(|why| format!("recipients: {text:?} {why}"));
-        let recipients = recipients.iter().map(parse).collect::<Result<_, _>>()?;
+        // Not the text of what is secret, or may be.
+        let parse = |(number, text): (usize, &String)| match text.parse::<Recipient>() {
+            Err(why @ KeysError::SecretRecipient) => Err(format!("recipients: number {} {why}", number + 1)),
+            parsed => parsed.map_err(|why| format!("recipients: {text:?} {why}")),
+        };
+        let recipients = recipients.iter().enumerate().map(parse).collect::<Result<_, _>>()?;
         let identities = identity_file.map_or(Ok(Vec::new()), identities)?;
         Ok(Self { recipients, identities, identity_file: identity_file.map(Path::to_owned) })
     }

@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod check;
+mod keyring;
 
 use crate::args::AgentArgs;
 use anyhow::{Context, bail};
@@ -38,6 +39,7 @@ wire! {
         "advertise" advertise: AdvertiseBlock,
         "ports" ports: PortsBlock,
         "autopilot" autopilot: AutopilotBlock,
+        "keyring" keyring: BTreeMap<String, Value>,
         "snapshot" snapshot: SnapshotBlock,
         "server" server: ServerBlock,
         "client" client: ClientBlock,
@@ -157,7 +159,6 @@ const NOT_YET: &[&str] = &[
     "disable_update_check",
     "enable_debug",
     "enable_syslog",
-    "keyring",
     "leave_on_interrupt",
     "leave_on_terminate",
     "limits",
@@ -225,6 +226,8 @@ pub(crate) struct AgentConfig {
     pub(crate) bootstrap_expect: u16,
     /// What those servers share.
     pub(crate) bootstrap_secret: Option<BootstrapSecret>,
+    /// What wraps the root keys.
+    pub(crate) keks: Vec<KekConfig>,
     /// Servers of the cluster that this server belongs to, `host:port`.
     pub(crate) retry_join: Vec<String>,
     pub(crate) http_port: u16,
@@ -237,8 +240,6 @@ pub(crate) struct AgentConfig {
     pub(crate) network: NetworkConfig,
     pub(crate) mode: Mode,
     pub(crate) raw_exec: bool,
-    /// What wraps the root keys.
-    pub(crate) keks: Vec<KekConfig>,
 }
 
 impl AgentConfig {
@@ -318,6 +319,7 @@ impl AgentConfig {
             join_token: join_token(args, &file)?,
             bootstrap_expect: file.server.bootstrap_expect.unwrap_or(1),
             bootstrap_secret: bootstrap::secret(&file.server)?,
+            keks: keyring::configs(&file.keyring, server)?,
             retry_join,
             temporary_name: "floe-dev",
             bind,
@@ -325,7 +327,6 @@ impl AgentConfig {
             client,
             mode,
             raw_exec,
-            keks: Vec::new(),
             file,
         })
     }

@@ -97,10 +97,14 @@ impl Agent {
         let config = common.config;
         let peers = Peers::new(common.channels.clone(), &common.rpc);
         if config.server {
+            let keks = config.open_keks(&self.folder)?.map(Arc::new);
+            if let Some(keks) = &keks {
+                tracing::info!(keks = keks.ids().join(", "), "has keys that wrap root keys");
+            }
             let consensus = open_consensus(common, &peers).await?;
             let secret = || config.bootstrap_secret.clone();
             let door = common.identity.as_ref().and_then(|i| Some(Doorkeeper::new(i.signers.clone()?, i.credentials.clone(), secret())));
-            let server = Server::start(server_config(config, &self.folder)?, consensus, door);
+            let server = Server::start(ServerConfig { keks, ..server_config(config) }, consensus, door);
             self.server = Some(server.clone());
             if let Some(identity) = &common.identity {
                 identity.name_founders(&server).await?;
@@ -299,9 +303,9 @@ fn data_folder(config: &AgentConfig) -> anyhow::Result<(PathBuf, Option<Temporar
     }
 }
 
-fn server_config(config: &AgentConfig, data: &Path) -> anyhow::Result<ServerConfig> {
+fn server_config(config: &AgentConfig) -> ServerConfig {
     let default = ServerConfig::default();
-    Ok(ServerConfig {
+    ServerConfig {
         name: config.name.clone(),
         version: VERSION,
         region: config.region.clone(),
@@ -312,8 +316,8 @@ fn server_config(config: &AgentConfig, data: &Path) -> anyhow::Result<ServerConf
         autopilot: config.autopilot(),
         snapshots: config.snapshots(),
         keyring: config.root_keys(),
-        keks: config.open_keks(data)?.map(Arc::new),
-    })
+        ..default
+    }
 }
 
 fn client_config(common: &Common<'_>, servers: Servers) -> ClientConfig {

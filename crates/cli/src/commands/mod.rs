@@ -50,6 +50,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Server { command } => match command {
             ServerCommand::Members { json } => wait(server::members(&client(global)?, json)),
             ServerCommand::BootstrapSecret => Ok(server::bootstrap_secret()),
+            ServerCommand::KeyringKey { out } => server::keyring_key(out.as_deref()),
             ServerCommand::Token(args) => wait(server::token(&client(global)?, &args)),
         },
         Command::Operator { command } => match command {

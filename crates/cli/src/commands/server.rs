@@ -11,7 +11,8 @@ use floe_api::{
 };
 use floe_model::Nanos;
 use floe_pki::BootstrapSecret;
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
+use zeroize::Zeroizing;
 
 pub(super) async fn members(client: &ApiClient, json: bool) -> anyhow::Result<ExitCode> {
     let members: ServerMembers = client.get("/v1/agent/members", &[]).await?.value;
@@ -60,4 +61,21 @@ pub(super) fn bootstrap_secret() -> ExitCode {
          server.bootstrap_expect and their addresses as server.retry_join",
     );
     ExitCode::SUCCESS
+}
+
+/// Made here, for no server may have it but by the file.
+pub(super) fn keyring_key(out: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let key = floe_keyring::draw_key_file().context("draw random numbers")?;
+    match out {
+        Some(path) => {
+            let line = Zeroizing::new(format!("{}\n", key.as_str()));
+            crate::files::write_whole(path, line.as_bytes(), false)?;
+        }
+        None => output::line(key.as_str()),
+    }
+    output::note(
+        "give it to all servers, outside of data_dir, as keyring \"file\" { path = ... } (a file of mode 0600) or as a credential of systemd; keep a \
+         copy where no backup of the cluster is: without it, what the cluster keeps secret is lost",
+    );
+    Ok(ExitCode::SUCCESS)
 }

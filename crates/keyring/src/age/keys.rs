@@ -62,8 +62,9 @@ impl FromStr for Recipient {
             return Err(KeysError::RecipientNotYet);
         }
         // One spelling each, or the same recipient had two ids.
+        let weak = |key: &[u8; KEY_BYTES]| x25519_dalek::x25519([1; KEY_BYTES], *key) == [0; KEY_BYTES];
         let lower = !text.chars().any(|c| c.is_ascii_uppercase());
-        bytes(text, RECIPIENT).filter(|_| lower).map(|bytes| Self(*bytes)).ok_or(KeysError::Recipient)
+        bytes(text, RECIPIENT).filter(|key| lower && !weak(key)).map(|bytes| Self(*bytes)).ok_or(KeysError::Recipient)
     }
 }
 
@@ -139,6 +140,8 @@ mod tests {
         let changed = PUBLIC.replace(PUBLIC.get(10..11).unwrap(), if PUBLIC.get(10..11) == Some("q") { "p" } else { "q" });
         for (text, why) in [
             ("", KeysError::Recipient),
+            // Of small order: everybody could open what is wrapped for it.
+            (&Recipient([0; KEY_BYTES]).to_string(), KeysError::Recipient),
             ("age1", KeysError::Recipient),
             (changed.as_str(), KeysError::Recipient),
             (PUBLIC.get(..61).unwrap(), KeysError::Recipient),

@@ -5,7 +5,7 @@
 use super::*;
 use std::os::unix::fs::PermissionsExt;
 
-fn load(files: &[(&str, &str)], edit: impl FnOnce(&mut AgentArgs)) -> anyhow::Result<AgentConfig> {
+pub(super) fn load(files: &[(&str, &str)], edit: impl FnOnce(&mut AgentArgs)) -> anyhow::Result<AgentConfig> {
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in files {
         std::fs::write(dir.path().join(name), text).unwrap();
@@ -129,7 +129,7 @@ fn the_example_has_every_setting_and_its_comments_are_true() {
 }
 
 /// Every key of a document, however deep.
-fn keys(value: &Value) -> Vec<String> {
+pub(super) fn keys(value: &Value) -> Vec<String> {
     let Value::Object(map) = value else { return Vec::new() };
     map.iter().flat_map(|(key, value)| std::iter::once(key.clone()).chain(keys(value))).collect()
 }
