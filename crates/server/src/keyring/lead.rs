@@ -4,7 +4,7 @@ use super::{NO_KEK, TRY_AGAIN};
 use crate::{Server, leader::now, server::ServerError};
 use floe_control::keyring::{Holdings, Step, steps};
 use floe_keyring::{KekError, Keks, RootKey, SealError};
-use floe_model::{Timestamp, keyring::KeyId};
+use floe_model::{Nanos, Timestamp, keyring::KeyId};
 use floe_state::{
     Command,
     keyring::{Activation, KeyringChange, NewKey, SealedAuthority, authority_context},
@@ -72,16 +72,20 @@ impl Leader {
         let authorities: Vec<Vec<u8>> = signers.iter().map(|authority| authority.certificate().to_vec()).collect();
         let opened = server.root_keys().ids();
         let has = Holdings { keks: &wrapping, opened: &opened, authorities: &authorities };
+        let mut failed = String::new();
         for step in steps(&state, &has, now(), server.config().keyring) {
-            let name = format!("{step:?}");
             if let Err(error) = carry_out(server, step).await {
-                self.not_before = now().plus(floe_model::Nanos::from_std(TRY_AGAIN));
-                let text = error.to_string();
-                if text != self.said {
-                    tracing::warn!(step = name, error = text, "a step about the root keys was not done; it is tried again");
-                }
-                self.said = text;
+                failed = error.to_string();
+                self.note_failure(&failed);
             }
+        }
+        self.said = failed;
+    }
+
+    fn note_failure(&mut self, error: &str) {
+        self.not_before = now().plus(Nanos::from_std(TRY_AGAIN));
+        if error != self.said {
+            tracing::warn!(error, "a step about the root keys was not done; it is tried again");
         }
     }
 }

@@ -45,8 +45,11 @@ pub(super) async fn command(args: &RecoverArgs, file: &Path) -> anyhow::Result<E
         return Ok(ExitCode::SUCCESS);
     }
     let heir = Heir::new(&config, &data, authorities)?;
-    fill(&config, &data, &heir, bytes, &archive.metadata.servers).await?;
-    heir.save()?;
+    let made = async {
+        fill(&config, &data, &heir, bytes, &archive.metadata.servers).await?;
+        heir.save()
+    };
+    made.await.with_context(|| format!("nothing came of it; remove what was begun in {}, and try again", data.display()))?;
     output::line(format!(
         "Done: this is server {} now, the only one. Start its agent; clients find it at the addresses that they have in client.servers. Then let \
          other servers join, with tokens (floe server token -server).",
@@ -162,4 +165,54 @@ async fn restore(consensus: &Consensus, bytes: Vec<u8>, old_servers: &[String]) 
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use floe_model::keyring::{KeyId, Sealed, Wrapped};
+    use floe_state::{
+        Entry, Stamp,
+        keyring::{Activation, KeyringChange, NewKey},
+    };
+
+    fn run(state: &mut State, command: Command) {
+        let applied = state.apply(state.log_index() + 1, &Entry { stamp: Stamp::default(), command });
+        assert_eq!(applied.outcome, Outcome::Done);
+    }
+
+    fn change(state: &mut State, change: KeyringChange) {
+        run(state, Command::Keyring(Box::new(change)));
+    }
+
+    fn seal(state: &mut State, certificate: &[u8]) {
+        let key = Sealed { key: KeyId::from("k"), nonce: vec![1], bytes: vec![1] };
+        change(state, KeyringChange::SealAuthority(SealedAuthority { certificate: certificate.to_vec(), key }));
+    }
+
+    fn certificates(state: &State) -> Vec<Vec<u8>> {
+        in_order(state).unwrap().into_iter().map(|sealed| sealed.certificate).collect()
+    }
+
+    #[test]
+    fn the_authority_that_signs_is_the_first_in_every_step_of_its_replacement() {
+        let mut state = State::default();
+        let wraps = vec![Wrapped { kek: "a".to_owned(), bytes: vec![1] }];
+        change(&mut state, KeyringChange::Put(NewKey { id: KeyId::from("k"), wraps, after: None, activation: Activation::Now }));
+        assert!(in_order(&state).unwrap_err().to_string().contains("does not hold the authority's key"));
+        seal(&mut state, b"old");
+        assert_eq!(certificates(&state), [b"old".to_vec()]);
+        run(&mut state, Command::BeginRotation { present: b"old".to_vec(), next: b"new".to_vec() });
+        assert_eq!(certificates(&state), [b"old".to_vec()], "the next one is not sealed yet, and does not sign");
+        let mut early = state.clone();
+        seal(&mut state, b"new");
+        assert_eq!(certificates(&state), [b"old".to_vec(), b"new".to_vec()]);
+        for state in [&mut state, &mut early] {
+            let round = state.authorities().unwrap().round;
+            run(state, Command::AdvanceRotation { round });
+        }
+        assert_eq!(certificates(&state), [b"new".to_vec(), b"old".to_vec()]);
+        assert!(in_order(&early).unwrap_err().to_string().contains("which signs; take a later one"));
+    }
 }
