@@ -41,6 +41,7 @@ server {
   # }
 
   # num_schedulers          = 2     # workers; the default is the number of cores
+  # raft_multiplier         = 1     # how much slower the servers are to call an election, 1 to 10: for networks and machines that are slow
   # min_heartbeat_ttl       = "4s" # how often a node is heard of at least; more nodes stretch it
   # heartbeat_grace         = "5s" # how much longer than that a node may be silent before it counts as down
   # eval_gc_threshold       = "1h"  # how long what is over can still be looked at
@@ -73,9 +74,9 @@ server {
 #   }
 # }
 
-# The keys that wrap the cluster's root keys, so that the log and snapshots hold them and whoever copies those has nothing. Every server needs one that
-# opens what the others wrapped. docs/guide/keyring.md says which to take. Never in data_dir. One with active set to false opens what it wrapped before,
-# and wraps nothing new.
+# The keys that wrap the cluster's root keys, so that the log and snapshots hold them and whoever copies those has nothing. Every server needs one
+# that opens what the others wrapped, kept outside of data_dir. docs/guide/key-encryption-keys.md says which to take. One with active set to false opens
+# what it wrapped before, and wraps nothing new.
 # keyring "file" {
 #   active = true
 #   path   = "/run/keys/floe-kek" # 32 random bytes, mode 0600: floe server keyring-key -out FILE

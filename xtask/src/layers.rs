@@ -95,6 +95,8 @@ pub(crate) const OWNED: &[(&str, &str)] = &[
     ("rcgen", "pki"),
     ("x509-parser", "pki"),
     ("rustls-webpki", "pki"),
+    ("x25519-dalek", "keyring"),
+    ("bech32", "keyring"),
     ("libcontainer", "runtime"),
     ("libcgroups", "runtime"),
     ("rtnetlink", "network"),

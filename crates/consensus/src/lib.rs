@@ -16,6 +16,7 @@
 //! | [`check`] | whether the servers still hold the same state |
 //! | [`publish`] | views and events for watchers |
 //! | [`leadership`] | who leads, and who does not any more |
+//! | `absence` | noticing early that a leader's process has ended |
 //! | [`status`] | numbers for `/v1/status` and metrics |
 //! | [`network`] | [`Transport`]: how servers call each other, and what they say |
 //! | [`recover`](mod@recover) | going on without a majority that is gone for good |
@@ -26,6 +27,7 @@
 //! |---|---|---|
 //! | openraft's core, ticker, state machine worker, and one for each other server | proposals, calls, the log's callbacks, time | appends, applies, calls |
 //! | `leadership::follow` | openraft's metrics, time | [`Leadership`]; the address book; silence without a quorum; notices that openraft stopped |
+//! | `absence::watch` | time; what a leader that falls silent answers | an election, before its lease ends |
 //! | `consensus::upkeep` | leadership and membership; digests that are due | the first command of a cluster; this server's address in the membership; its reports |
 //! | `raft-log-writer` (a thread, in `floe-store`) | appends | fdatasyncs, callbacks |
 //!
@@ -41,6 +43,7 @@
 //! - Every wait has an end: a deadline, or the end of this server.
 #![forbid(unsafe_code)]
 
+mod absence;
 pub mod check;
 pub mod cluster_id;
 mod codec;

@@ -23,9 +23,9 @@ pub struct Timings {
 impl Default for Timings {
     fn default() -> Self {
         Self {
-            heartbeat: Duration::from_millis(150),
-            election_min: Duration::from_millis(500),
-            election_max: Duration::from_millis(900),
+            heartbeat: Duration::from_millis(100),
+            election_min: Duration::from_millis(400),
+            election_max: Duration::from_millis(700),
             deadline: Duration::from_secs(10),
             leader_wait: Duration::from_secs(2),
             recovery: Duration::from_secs(300),
@@ -34,6 +34,20 @@ impl Default for Timings {
 }
 
 impl Timings {
+    /// The largest factor for [`Timings::times`].
+    pub const MAX_FACTOR: u8 = 10;
+
+    /// Everything between servers this many times as long, for networks and machines that are slow: at most [`Timings::MAX_FACTOR`].
+    #[must_use]
+    pub fn times(mut self, factor: u8) -> Self {
+        let factor = u32::from(factor);
+        for span in [&mut self.heartbeat, &mut self.election_min, &mut self.election_max, &mut self.leader_wait] {
+            *span *= factor;
+        }
+        self.deadline = self.deadline.max(2 * self.leader_wait);
+        self
+    }
+
     /// How long a server may be silent before it counts as one that does not answer: two elections could have been held.
     pub(crate) fn silence(&self) -> Duration {
         2 * self.election_max
@@ -89,11 +103,14 @@ mod tests {
         let ms = Duration::from_millis;
         assert_eq!(refusal(|_| {}), "");
         assert!(refusal(|t| t.heartbeat = ms(0)).contains("at least 1 ms"));
-        assert!(refusal(|t| t.heartbeat = ms(250)).contains("make election_min more than twice heartbeat"));
-        assert_eq!(refusal(|t| t.heartbeat = ms(249)), "");
-        assert!(refusal(|t| t.election_max = ms(500)).contains("make election_max longer than election_min"));
-        assert!(refusal(|t| t.leader_wait = ms(900)).contains("make leader_wait longer than election_max"));
+        assert!(refusal(|t| t.heartbeat = ms(200)).contains("make election_min more than twice heartbeat"));
+        assert_eq!(refusal(|t| t.heartbeat = ms(199)), "");
+        assert!(refusal(|t| t.election_max = ms(400)).contains("make election_max longer than election_min"));
+        assert!(refusal(|t| t.leader_wait = ms(700)).contains("make leader_wait longer than election_max"));
         assert!(refusal(|t| t.deadline = ms(1999)).contains("make deadline at least as long as leader_wait"));
         assert_eq!(refusal(|t| t.deadline = ms(2000)), "");
+        for factor in 1..=Timings::MAX_FACTOR {
+            assert_eq!(refusal(|t| *t = t.clone().times(factor)), "");
+        }
     }
 }

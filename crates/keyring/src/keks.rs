@@ -153,10 +153,14 @@ impl Kind {
         let away = |path: &Path| secret_file::refuse_in(data_dir, path).map_err(|why| format!("{} {why}", path.display()));
         match &config.provider {
             Provider::File { path } => {
-                away(path)?;
+                // What is wrong follows the block's name, which has the path.
+                secret_file::refuse_in(data_dir, path).map_err(|why| why.to_string())?;
                 symmetric(path, Readers::Owner)
             }
-            Provider::Credential { name, directory } => symmetric(&credential(name, directory.as_deref())?, Readers::Group),
+            Provider::Credential { name, directory } => {
+                let path = credential(name, directory.as_deref())?;
+                symmetric(&path, Readers::Group).map_err(|why| format!("{} {why}", path.display()))
+            }
             Provider::Age { recipients, identity_file } => {
                 identity_file.as_deref().map_or(Ok(()), away)?;
                 let kek = AgeKek::open(recipients, identity_file.as_deref())?;
@@ -177,8 +181,8 @@ impl Kind {
 }
 
 fn symmetric(path: &Path, readers: Readers) -> Result<Kind, String> {
-    let file = secret_file::read(path, readers, symmetric::MAX_FILE_BYTES).map_err(|why| format!("{} {why}", path.display()))?;
-    SymmetricKek::parse(&file).map(Kind::Symmetric).map_err(|why| format!("{} {why}", path.display()))
+    let file = secret_file::read(path, readers, symmetric::MAX_FILE_BYTES).map_err(|why| why.to_string())?;
+    SymmetricKek::parse(&file).map(Kind::Symmetric).map_err(|why| why.to_string())
 }
 
 fn credential(name: &str, directory: Option<&Path>) -> Result<std::path::PathBuf, String> {

@@ -37,6 +37,11 @@ pub enum CallError {
 }
 
 impl CallError {
+    /// True when the other machine said that nobody listens there: no process, so nobody who acts.
+    pub fn is_nobody_there(&self) -> bool {
+        matches!(self, CallError::Connect { source, .. } if source.kind() == std::io::ErrorKind::ConnectionRefused)
+    }
+
     /// True when the other side cannot have seen the request.
     pub fn is_certainly_unsent(&self) -> bool {
         match self {

@@ -50,7 +50,11 @@ impl Peers {
     async fn exchange(&self, to: Server, rpc: Rpc, body: Vec<u8>, deadline: Duration) -> Result<Vec<u8>, TransportError> {
         let fail = |reason: String, delivery| TransportError { target: to.id.clone(), reason, delivery };
         let unsent = |e: CallError| {
-            let delivery = if e.is_certainly_unsent() { Delivery::Refused } else { Delivery::Unknown };
+            let delivery = match &e {
+                e if e.is_nobody_there() => Delivery::Absent,
+                e if e.is_certainly_unsent() => Delivery::Refused,
+                _ => Delivery::Unknown,
+            };
             fail(e.to_string(), delivery)
         };
         let path = format!("{}{}", rpc::RAFT, rpc.name());

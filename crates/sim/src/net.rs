@@ -152,7 +152,7 @@ impl World {
         let answer = self.arrive(&message).await;
         let answer = match answer {
             // The other copy may have been taken.
-            Err((Delivery::Refused, reason)) if !is_only => Err((Delivery::Unknown, reason)),
+            Err((Delivery::Refused | Delivery::Absent, reason)) if !is_only => Err((Delivery::Unknown, reason)),
             other => other,
         };
         match self.net.way(&message.to, &message.from) {
@@ -167,7 +167,7 @@ impl World {
 
     async fn arrive(self: &Rc<Self>, message: &Message) -> Answered {
         let found = self.net.listeners.borrow().get(&message.at).map(|l| (l.owner, l.host.clone(), l.server.clone()));
-        let Some((owner, host, server)) = found else { return Err((Delivery::Refused, "connection refused".to_owned())) };
+        let Some((owner, host, server)) = found else { return Err((Delivery::Absent, "connection refused".to_owned())) };
         let limit = if self.net.happens(self.net.weather.borrow().broken) { self.net.below(20) } else { 600_000 };
         let (world, message) = (Rc::clone(self), message.clone());
         let handle = async move {

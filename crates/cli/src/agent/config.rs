@@ -6,6 +6,7 @@ mod keyring;
 
 use crate::args::AgentArgs;
 use anyhow::{Context, bail};
+use floe_consensus::Timings;
 use floe_control::{autopilot, garbage::Thresholds, heartbeat::Timing, keyring as root_keys, snapshots::Schedule};
 use floe_keyring::{KekConfig, Keks};
 use floe_model::{Nanos, StringMap, wire};
@@ -93,6 +94,7 @@ wire! {
         "retry_join" retry_join: Vec<String>,
         "server_join" server_join: ServerJoinBlock,
         "num_schedulers" num_schedulers: Option<u16>,
+        "raft_multiplier" raft_multiplier: Option<u16>,
         "heartbeat_grace" heartbeat_grace: Option<Nanos>,
         "min_heartbeat_ttl" min_heartbeat_ttl: Option<Nanos>,
         "eval_gc_threshold" eval_gc_threshold: Option<Nanos>,
@@ -270,6 +272,7 @@ impl AgentConfig {
         }
         bootstrap::check(&file.server)?;
         check::server(&file.server)?;
+        check::autopilot(&file.autopilot, &timings(&file.server))?;
         check::snapshot(&file.snapshot, server)?;
         if !server && file.client.servers.is_empty() {
             bail!("client.servers is missing: name the RPC address (host:port) of one or more servers");
@@ -343,6 +346,11 @@ impl AgentConfig {
         }
     }
 
+    /// How long the servers wait for each other.
+    pub(crate) fn timings(&self) -> Timings {
+        timings(&self.file.server)
+    }
+
     /// When a silent node counts as down.
     pub(crate) fn heartbeat(&self) -> Timing {
         let default = Timing::default();
@@ -353,9 +361,11 @@ impl AgentConfig {
     /// When a new server votes, and when a dead one is removed.
     pub(crate) fn autopilot(&self) -> autopilot::Config {
         let (default, wanted) = (autopilot::Config::default(), &self.file.autopilot);
+        // Servers hear from each other with each heartbeat.
+        let contact = default.last_contact_threshold.max(Nanos::from_std(2 * self.timings().heartbeat));
         autopilot::Config {
             cleanup_dead_servers: wanted.cleanup_dead_servers.unwrap_or(default.cleanup_dead_servers),
-            last_contact_threshold: wanted.last_contact_threshold.unwrap_or(default.last_contact_threshold),
+            last_contact_threshold: wanted.last_contact_threshold.unwrap_or(contact),
             max_trailing_logs: wanted.max_trailing_logs.unwrap_or(default.max_trailing_logs),
             min_quorum: wanted.min_quorum.map_or(default.min_quorum, usize::from),
             server_stabilization_time: wanted.server_stabilization_time.unwrap_or(default.server_stabilization_time),
@@ -477,6 +487,11 @@ fn files_of(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
         bail!("configuration folder {} has no .hcl or .json file", path.display());
     }
     Ok(files)
+}
+
+/// How long the servers wait for each other.
+fn timings(server: &ServerBlock) -> Timings {
+    Timings::default().times(server.raft_multiplier.and_then(|factor| u8::try_from(factor).ok()).unwrap_or(1))
 }
 
 fn read_file(path: &Path) -> anyhow::Result<Value> {

@@ -262,7 +262,7 @@ async fn open_consensus(common: &Common<'_>, peers: &Peers) -> anyhow::Result<Co
     let id = ServerId::from(identity.credentials.me().id.to_string());
     let single = Config::single(id, common.folder.clone(), address);
     let start = if identity.is_founder && !was_member { single.start.clone() } else { Start::Join };
-    let config = Config { start, transport: Arc::new(peers.clone()), ..single };
+    let config = Config { start, transport: Arc::new(peers.clone()), timings: common.config.timings(), ..single };
     let consensus = Consensus::open(config).await?;
     if was_member && consensus.members().is_empty() {
         consensus.shutdown().await;

@@ -67,6 +67,9 @@ pub(super) fn bootstrap_secret() -> ExitCode {
 pub(super) fn keyring_key(out: Option<&Path>) -> anyhow::Result<ExitCode> {
     let key = floe_keyring::draw_key_file().context("draw random numbers")?;
     match out {
+        Some(path) if path.exists() => {
+            anyhow::bail!("{} is there already: what its key wrapped would be lost with it; name another file", path.display())
+        }
         Some(path) => {
             let line = Zeroizing::new(format!("{}\n", key.as_str()));
             crate::files::write_whole(path, line.as_bytes(), false)?;
@@ -78,4 +81,28 @@ pub(super) fn keyring_key(out: Option<&Path>) -> anyhow::Result<ExitCode> {
          copy where no backup of the cluster is: without it, what the cluster keeps secret is lost",
     );
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use floe_keyring::{KekConfig, Keks, Provider};
+
+    #[test]
+    fn a_key_file_is_made_once_and_can_be_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kek");
+        let ids = || {
+            let config = KekConfig { active: true, provider: Provider::File { path: path.clone() } };
+            Keks::open(vec![config], None).unwrap().ids()
+        };
+        keyring_key(Some(&path)).unwrap();
+        let made = ids();
+        let again = keyring_key(Some(&path)).unwrap_err().to_string();
+        assert!(again.contains("is there already") && ids() == made, "{again}");
+        std::fs::remove_file(&path).unwrap();
+        keyring_key(Some(&path)).unwrap();
+        assert_ne!(ids(), made);
+    }
 }

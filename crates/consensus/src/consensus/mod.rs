@@ -11,6 +11,7 @@ pub use propose::Proposed;
 
 use crate::{
     ClusterId, Config, Events, Leadership, OpenError, ReadError, Rpc, ServerAddress, ServerId, Status, StopReason, Timings, TooOld,
+    absence,
     check::Check,
     config::{HAND_OVER, PROPOSALS_IN_FLIGHT},
     executor::{self, Task},
@@ -25,7 +26,7 @@ use crate::{
     stop::StopCell,
 };
 use floe_state::{State, command::DigestReport};
-use floe_store::{DataFolder, LogStore, SnapshotId, SnapshotStore};
+use floe_store::{DataFolder, LogStore, Position, SnapshotId, SnapshotStore};
 use propose::Seen;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Semaphore, watch};
@@ -135,6 +136,7 @@ impl Consensus {
         };
         let consensus = Self { inner: Arc::new(inner) };
         consensus.keep(executor::spawn(leadership::follow(consensus.clone(), tell)));
+        consensus.keep(executor::spawn(absence::watch(consensus.clone())));
         match consensus.begin(&config).await {
             Ok(()) => Ok(consensus),
             Err(error) => {
@@ -304,6 +306,11 @@ impl Consensus {
 
     pub(crate) fn timings(&self) -> &Timings {
         &self.inner.timings
+    }
+
+    /// The last entry of this server's log, on disk or on its way there.
+    pub(crate) fn log_end(&self) -> Option<Position> {
+        self.inner.store.bounds().last
     }
 
     pub(crate) fn changing(&self) -> &tokio::sync::Mutex<()> {

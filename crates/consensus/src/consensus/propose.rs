@@ -227,7 +227,7 @@ impl Consensus {
                 Some(false) => Try::Failed(ProposeError::Behind { command: name, index: log_index, after: deadline }),
                 None => Try::Failed(ProposeError::Interrupted { command: name, reason: self.stop_reason() }),
             },
-            Ok(ProposeAnswer::NotTaken) | Err(CallError::Refused(_) | CallError::Removed) => Try::NotTaken,
+            Ok(ProposeAnswer::NotTaken) | Err(CallError::Absent(_) | CallError::Refused(_) | CallError::Removed) => Try::NotTaken,
             Ok(ProposeAnswer::Overloaded) => {
                 Try::Failed(ProposeError::Overloaded { command: name, limit: PROPOSALS_IN_FLIGHT, after: deadline })
             }

@@ -117,7 +117,7 @@ impl Consensus {
         };
         match answer {
             Ok(answer) => answer,
-            Err(CallError::Refused(_) | CallError::Removed) => ChangeAnswer::NotLeader,
+            Err(CallError::Absent(_) | CallError::Refused(_) | CallError::Removed) => ChangeAnswer::NotLeader,
             Err(CallError::Unknown(_)) => ChangeAnswer::Failed(ChangeError::Unknown { change: change.to_string() }),
         }
     }

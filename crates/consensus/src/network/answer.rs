@@ -2,10 +2,10 @@
 
 use super::{
     HandleError, Rpc,
-    wire::{Answer, ChangeRequest, Farewell, Piece, Proposal, Received},
+    wire::{Answer, Candidacy, ChangeRequest, Farewell, Piece, Proposal, Received},
 };
 use crate::{
-    Consensus, ServerId, codec,
+    Consensus, ServerId, absence, codec,
     raft_types::{AppendRequest, AppendResponse, LogId, TransferRequest, VoteRequest, WatchReceiver, log_id, position},
 };
 use floe_store::{
@@ -45,6 +45,14 @@ pub(crate) async fn answer(server: &Consensus, rpc: Rpc, body: &[u8]) -> Result<
         Rpc::Snapshot => {
             let call: Received<Piece> = admit(server, rpc, body).await?;
             encoded(rpc, Answer::Done(server.receiving().take(server.raft(), call.request).await))
+        }
+        Rpc::Candidacy => {
+            let call: Received<Candidacy> = admit(server, rpc, body).await?;
+            encoded(rpc, Answer::Done(absence::agrees(server, &call.request).await))
+        }
+        Rpc::Leads => {
+            let _call: Received<()> = admit(server, rpc, body).await?;
+            encoded(rpc, Answer::Done(server.leads_in()))
         }
         Rpc::Propose | Rpc::ReadIndex | Rpc::Change => forwarded(server, rpc, body).await,
         Rpc::Removed => {

@@ -41,6 +41,10 @@ pub enum Rpc {
     Propose,
     /// Say which entry a read must have seen.
     ReadIndex,
+    /// Say in which term you lead.
+    Leads,
+    /// Say whether the leader has ended for you too, and I could follow it.
+    Candidacy,
     /// Change the membership, or hand over the leadership.
     Change,
     /// Know that you were removed.
@@ -49,8 +53,19 @@ pub enum Rpc {
 
 impl Rpc {
     /// All of them, for a transport that gives each a name of its own.
-    pub const ALL: [Rpc; 9] =
-        [Rpc::Append, Rpc::Vote, Rpc::PreVote, Rpc::TransferLeader, Rpc::Snapshot, Rpc::Propose, Rpc::ReadIndex, Rpc::Change, Rpc::Removed];
+    pub const ALL: [Rpc; 11] = [
+        Rpc::Append,
+        Rpc::Vote,
+        Rpc::PreVote,
+        Rpc::TransferLeader,
+        Rpc::Snapshot,
+        Rpc::Propose,
+        Rpc::ReadIndex,
+        Rpc::Leads,
+        Rpc::Candidacy,
+        Rpc::Change,
+        Rpc::Removed,
+    ];
 
     /// Its name on the wire, such as a part of a path.
     pub fn name(self) -> &'static str {
@@ -62,6 +77,8 @@ impl Rpc {
             Rpc::Snapshot => "snapshot",
             Rpc::Propose => "propose",
             Rpc::ReadIndex => "read-index",
+            Rpc::Leads => "leads",
+            Rpc::Candidacy => "candidacy",
             Rpc::Change => "change",
             Rpc::Removed => "removed",
         }
@@ -71,6 +88,8 @@ impl Rpc {
 /// What is known of a call that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
+    /// Nobody listens at the target's address, as its machine said. It certainly did not act on it.
+    Absent,
     /// The target certainly did not act on it: no connection was made, or [`crate::Consensus::handle`] there returned an error.
     Refused,
     /// It was sent, or may have been; the target may have acted on it.

@@ -23,6 +23,9 @@ use tokio::{
 /// A call that brought nothing.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
+    /// Nobody listens at the target's address, so it did not act on it.
+    #[error("{0}")]
+    Absent(String),
     /// The target did not act on it.
     #[error("{0}")]
     Refused(String),
@@ -199,6 +202,7 @@ impl Peers {
             Ok(Err(error)) => {
                 tracing::debug!(at = address.rpc, "{error}");
                 return Err(match error.delivery {
+                    Delivery::Absent => CallError::Absent(error.reason),
                     Delivery::Refused => CallError::Refused(error.reason),
                     Delivery::Unknown => CallError::Unknown(error.reason),
                 });

@@ -4,7 +4,7 @@
 use crate::{
     ChangeError, ClusterId, Server, ServerAddress, ServerId,
     machine::Answered,
-    raft_types::{SnapshotResponse, Vote},
+    raft_types::{LogId, SnapshotResponse, Vote},
 };
 use bytes::Bytes;
 use floe_state::Command;
@@ -64,6 +64,15 @@ pub(crate) enum ProposeAnswer {
     Overloaded,
     /// It may have been appended.
     Unknown,
+}
+
+/// [`crate::Rpc::Candidacy`]; the answer is yes or no.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Candidacy {
+    /// The vote of the leader that is absent.
+    pub(crate) absent: Vote,
+    /// The end of the caller's log.
+    pub(crate) last: Option<LogId>,
 }
 
 /// The answer to [`crate::Rpc::ReadIndex`]; nothing when this server does not lead.

@@ -141,7 +141,7 @@ impl Transport for Wire {
                 sleep(deadline).await;
                 return Err(fail("no answer", Delivery::Unknown));
             }
-            let Some(server) = server.filter(|_| !is_cut) else { return Err(fail("connection refused", Delivery::Refused)) };
+            let Some(server) = server.filter(|_| !is_cut) else { return Err(fail("connection refused", Delivery::Absent)) };
             let mut answer = server.handle(target, rpc, &body).await;
             for _ in 1..times {
                 drop(std::mem::replace(&mut answer, server.handle(target, rpc, &body).await));

@@ -56,9 +56,10 @@ impl Http {
     /// Reads the authorities; what is wrong comes with the option that it is about.
     pub(super) fn new(address: &str, ca_cert: Option<&Path>) -> Result<Self, String> {
         let origin = origin(address)?;
+        let roots = if origin.starts_with("https") { roots(ca_cert)? } else { RootCertStore::empty() };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let config = config.map_err(|e| format!("TLS: {e}"))?.with_root_certificates(roots(ca_cert)?).with_no_client_auth();
+        let config = config.map_err(|e| format!("TLS: {e}"))?.with_root_certificates(roots).with_no_client_auth();
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(CONNECT_DEADLINE));
@@ -119,6 +120,11 @@ fn causes(error: &dyn std::error::Error) -> String {
         text = format!("{text}: {cause}");
         inner = cause.source();
     }
+    if text.contains("invalid peer certificate") {
+        text.push_str(
+            " (its authority must be among ca_cert, or among the system's without that, and its certificate must name the address's host)",
+        );
+    }
     text
 }
 
@@ -164,6 +170,9 @@ fn roots(ca_cert: Option<&Path>) -> Result<RootCertStore, String> {
         None => {
             // One that cannot be read is no reason to trust none of the others.
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            if roots.is_empty() {
+                return Err("the system has no certificate authorities: name the server's as ca_cert".to_owned());
+            }
         }
     }
     Ok(roots)

@@ -17,7 +17,7 @@ fn a_file_that_others_may_read_or_change_is_refused() {
     for mode in [0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o644, 0o666] {
         let path = write(&dir, "kek", vector_kek(), mode);
         let why = refused(file(&path));
-        assert!(why.contains(&format!("mode {mode:04o}")) && why.contains("chmod 0600") && why.contains("/kek"), "{why}");
+        assert!(why.contains(&format!("mode {mode:04o}")) && why.contains("chmod 0600") && why.matches("/kek").count() == 1, "{why}");
     }
 }
 

@@ -88,9 +88,9 @@ async fn tls_counts_with_the_named_authority_alone() {
     let wraps = keks.wrap(&key).await.unwrap();
     assert!(same(&key, &keks.unwrap(key.id(), &wraps).await.unwrap()));
     vault.calls();
-    let system = Keks::open(vec![config(&Transit { ca_cert: None, ..transit.clone() })], None).unwrap();
-    let error = system.wrap(&key).await.unwrap_err();
-    assert!(error.to_string().contains("UnknownIssuer") && error.is_transient(), "{error}");
+    let stranger = Keks::open(vec![config(&Transit { ca_cert: Some(vectors("tls/other.pem")), ..transit.clone() })], None).unwrap();
+    let error = stranger.wrap(&key).await.unwrap_err();
+    assert!(error.to_string().contains("UnknownIssuer") && error.to_string().contains("ca_cert") && error.is_transient(), "{error}");
     assert!(vault.calls().is_empty(), "nothing was said to somebody who is not known");
     let empty = write(&set.dir, "empty.pem", "", 0o600);
     assert!(refused(config(&Transit { ca_cert: Some(empty), ..transit.clone() })).contains("holds no certificate"));
@@ -123,6 +123,8 @@ async fn a_vault_that_stays_away_is_given_up() {
     let (text, transient) = set.fails(vec![Mood::Endless; 9]).await;
     assert!(text.contains("more than 64 KiB") && !transient, "{text}");
     assert_eq!(set.vault.calls().len(), 1);
+    // What the sockets hold is taken besides.
+    assert!(set.vault.taken() < 32 << 20, "{} bytes were taken", set.vault.taken());
 }
 
 /// With a clock that jumps when nothing else is to be done.

@@ -8,7 +8,10 @@ use std::{
     io,
     net::SocketAddr,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -54,6 +57,8 @@ struct Inner {
     moods: Mutex<VecDeque<Mood>>,
     calls: Mutex<Vec<Call>>,
     key: aead::LessSafeKey,
+    /// How much of endless answers was taken, in bytes.
+    taken: AtomicUsize,
 }
 
 /// A running Vault.
@@ -70,7 +75,7 @@ impl Vault {
         let mut key = [0; 32];
         getrandom::fill(&mut key).unwrap();
         let key = aead::LessSafeKey::new(aead::UnboundKey::new(&aead::CHACHA20_POLY1305, &key).unwrap());
-        let inner = Arc::new(Inner { moods: Mutex::default(), calls: Mutex::default(), key });
+        let inner = Arc::new(Inner { moods: Mutex::default(), calls: Mutex::default(), key, taken: AtomicUsize::default() });
         let vault = Vault { address: listener.local_addr().unwrap(), inner };
         let (acceptor, serving) = (tls.then(acceptor), vault.clone());
         tokio::spawn(async move {
@@ -97,6 +102,11 @@ impl Vault {
         std::mem::take(&mut self.inner.calls.lock().unwrap())
     }
 
+    /// How much of endless answers was taken, in bytes.
+    pub(crate) fn taken(&self) -> usize {
+        self.inner.taken.load(Ordering::Relaxed)
+    }
+
     async fn serve(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
         let (call, body) = read_call(&mut stream).await?;
         self.inner.calls.lock().unwrap().push(call.clone());
@@ -113,6 +123,7 @@ impl Vault {
                     stream.write_all(b"1000\r\n").await?;
                     stream.write_all(&[b' '; 4096]).await?;
                     stream.write_all(b"\r\n").await?;
+                    self.inner.taken.fetch_add(4096, Ordering::Relaxed);
                 }
             }
             Mood::Redirects(place) => {

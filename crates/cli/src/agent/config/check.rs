@@ -1,7 +1,8 @@
 //! What is wrong with a configuration that has the right form.
 
-use super::{ClientBlock, PluginBlock, ServerBlock, SnapshotBlock};
+use super::{AutopilotBlock, ClientBlock, PluginBlock, ServerBlock, SnapshotBlock};
 use anyhow::bail;
+use floe_consensus::Timings;
 use floe_control::{keyring::MIN_ROTATION_THRESHOLD, snapshots::MIN_INTERVAL};
 use floe_model::{Nanos, network, node::parse_port_list};
 use std::{collections::BTreeMap, net::IpAddr, path::Path};
@@ -16,6 +17,19 @@ pub(super) fn server(server: &ServerBlock) -> anyhow::Result<()> {
     }
     if let Some(wrong) = server.root_key_gc_threshold.filter(|t| *t < Nanos::ZERO) {
         bail!("server.root_key_gc_threshold {wrong} is no time to wait: take 0s or more");
+    }
+    let most = u16::from(Timings::MAX_FACTOR);
+    if let Some(factor) = server.raft_multiplier.filter(|factor| !(1..=most).contains(factor)) {
+        bail!("server.raft_multiplier is {factor}: take 1 for a network of one place, and up to {most} for slower ones");
+    }
+    Ok(())
+}
+
+/// Refuses what would never find a server healthy: one is heard of with each heartbeat, of the servers' timings.
+pub(super) fn autopilot(autopilot: &AutopilotBlock, timings: &Timings) -> anyhow::Result<()> {
+    let heartbeat = timings.heartbeat;
+    if let Some(contact) = autopilot.last_contact_threshold.filter(|contact| contact.to_std() <= heartbeat) {
+        bail!("autopilot.last_contact_threshold {contact} is too short: servers hear from each other every {heartbeat:?}, so take more");
     }
     Ok(())
 }

@@ -73,6 +73,10 @@ fn what_the_agent_cannot_do_is_refused() {
     assert!(top("server { root_key_rotation_threshold = \"59m\" }").contains("too short: take at least 1h"));
     assert!(top("server { root_key_gc_threshold = \"-1s\" }").contains("root_key_gc_threshold"));
     assert!(top("server { root_key_gc_interval = \"1m\" }").contains("not supported yet: server.root_key_gc_interval"));
+    assert!(top("server { raft_multiplier = 0 }").contains("take 1"));
+    assert!(top("server { raft_multiplier = 11 }").contains("up to 10"));
+    assert!(top("autopilot { last_contact_threshold = \"100ms\" }").contains("every 100ms, so take more"));
+    assert!(top("server { raft_multiplier = 5 }\nautopilot { last_contact_threshold = \"200ms\" }").contains("every 500ms"));
     assert!(top("snapshot { retain = 3 }").contains("snapshot is for servers"));
     let snapshot = |text: &str| top(&format!("server {{ enabled = true }}\nsnapshot {{\n{text}\n}}"));
     assert!(snapshot("retain = 3").contains("snapshot.local_storage.path is missing"));
