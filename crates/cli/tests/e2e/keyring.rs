@@ -148,6 +148,29 @@ fn a_server_that_cannot_open_a_key_says_so_and_goes_on() {
 }
 
 #[test]
+fn a_lost_key_encryption_key_is_replaced_by_a_full_rotation() {
+    world(|world| {
+        let (lost, new) = (kek(world, "lost.kek"), kek(world, "new.kek"));
+        let agent = world.agent("a").server_only().set(|c| c["keyring"] = json!({ "file": { "path": lost } })).start();
+        let old = id(&settled(&agent));
+        assert!(agent.terminate().success());
+        fs::remove_file(&lost).unwrap();
+        agent.reconfigure(|c| c["keyring"] = json!({ "file": { "path": new } }));
+        agent.start();
+        eventually("it cannot open the key", || (keys(&agent)?[0]["Closed"] != "").then_some(()));
+        keyring(world, &agent, &["rotate", "-full"]).ok();
+        // What the server has of the authority on its own disk is sealed with the new one.
+        eventually("nothing is sealed with the old one", || {
+            let keys = keys(&agent)?;
+            let found = keys.iter().find(|key| key["KeyID"] == old.as_str())?;
+            (found["Sealed"] == 0 && found["State"] == "inactive").then_some(())
+        });
+        keyring(world, &agent, &["remove", &old]).ok();
+        settled(&agent);
+    });
+}
+
+#[test]
 fn keys_work_after_everything_was_wiped_and_restored() {
     world(|world| {
         let file = kek(world, "a.kek");
