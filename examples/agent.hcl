@@ -49,6 +49,9 @@ server {
   # job_gc_threshold        = "4h"
   # node_gc_threshold       = "24h"
   # deployment_gc_threshold = "1h"
+
+  # root_key_rotation_threshold = "720h" # how long a root key is active; the next one is made half that time before
+  # root_key_gc_threshold       = "1h"   # how long an inactive one is kept with which nothing is sealed
 }
 
 # What looks after the servers.

@@ -82,6 +82,9 @@ pub enum Route {
     RevokeNode(String),
     Authority,
     RotateAuthority,
+    RootKeys,
+    RotateRootKey,
+    RemoveRootKey(String),
 }
 
 /// A path that leads nowhere.
@@ -213,6 +216,9 @@ impl Route {
             ("operator", ["node", id, "revoke"]) => write(Route::RevokeNode(decode(id))),
             ("operator", ["ca"]) => read(Route::Authority),
             ("operator", ["ca", "rotate"]) => write(Route::RotateAuthority),
+            ("operator", ["keyring", "keys"]) => read(Route::RootKeys),
+            ("operator", ["keyring", "rotate"]) => write(Route::RotateRootKey),
+            ("operator", ["keyring", "key", id]) => only(method, Method::Delete, Route::RemoveRootKey(decode(id))),
             ("operator", ["join-token"]) => write(Route::JoinToken),
             ("operator", ["snapshot"]) if method == Method::Put => Ok(Route::RestoreSnapshot),
             ("operator", ["snapshot"]) => read(Route::SaveSnapshot),

@@ -285,6 +285,31 @@ wire! {
         "Index" index: u64,
     }
 
+    /// A root key, as everybody may see it.
+    pub struct RootKeyMeta {
+        "KeyID" key_id: String,
+        "Algorithm" algorithm: String,
+        /// active, inactive, rekeying or prepublished.
+        "State" state: String,
+        /// In nanoseconds since 1970.
+        "CreateTime" create_time: i64,
+        /// When it becomes active, in nanoseconds since 1970; zero unless it is prepublished.
+        "PublishTime" publish_time: i64,
+        "CreateIndex" create_index: u64,
+        "ModifyIndex" modify_index: u64,
+        /// The key-encryption keys that open it.
+        "WrappedBy" wrapped_by: Vec<String>,
+        /// How many things are sealed with it.
+        "Sealed" sealed: u64,
+        /// Why the server that answers cannot open it; empty when it can.
+        "Closed" closed: String,
+    }
+
+    /// A root key was made.
+    pub struct KeyringRotateResponse {
+        "Key" key: RootKeyMeta,
+    }
+
     /// The cluster's authorities.
     pub struct AuthorityReply {
         "Step" step: String,

@@ -1,9 +1,11 @@
 //! Every command with its flags.
 
 mod job;
+mod keyring;
 mod snapshot;
 
 pub(crate) use job::{JobCommand, JobFileArgs, JobInspectArgs, JobRunArgs, JobStatusArgs, JobStopArgs, VariableArgs};
+pub(crate) use keyring::{KeyringCommand, KeyringRotateArgs, RootCommand};
 pub(crate) use snapshot::{SnapshotCommand, SnapshotSaveArgs};
 
 use clap::{Args, Parser, Subcommand};
@@ -299,6 +301,11 @@ pub(crate) enum OperatorCommand {
         #[command(subcommand)]
         command: CaCommand,
     },
+    /// Root keys: list, rotate, remove
+    Root {
+        #[command(subcommand)]
+        command: RootCommand,
+    },
     /// What looks after the servers
     Autopilot {
         #[command(subcommand)]
@@ -317,8 +324,15 @@ pub(crate) enum OperatorCommand {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RecoverArgs {
     /// The data folder of this server
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data_dir: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "from_snapshot", conflicts_with = "from_snapshot")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// No server is left: make the first one of a cluster that goes on from this snapshot, with the old authority, so that clients come back by
+    /// themselves. Its root keys must open with the keyring blocks of the configuration
+    #[arg(long, value_name = "FILE", requires = "config", conflicts_with_all = ["survivor", "rejoin"])]
+    pub(crate) from_snapshot: Option<PathBuf>,
+    /// With -from-snapshot: the configuration of this server's agent; may be given more than once
+    #[arg(long, value_name = "PATH", requires = "from_snapshot")]
+    pub(crate) config: Vec<PathBuf>,
     /// Another server that is left, by name or id: it may come back under its id; may be given more than once
     #[arg(long, value_name = "SERVER", conflicts_with = "rejoin")]
     pub(crate) survivor: Vec<String>,

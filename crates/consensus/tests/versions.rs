@@ -4,11 +4,7 @@
 mod support;
 
 use floe_consensus::{Consensus, OpenError, ProposeError, Start, StopReason};
-use floe_state::{
-    Command, State,
-    command::{CLUSTER_VERSION, DigestReport},
-    digest::Digest,
-};
+use floe_state::{Command, State, command::CLUSTER_VERSION, keyring::KeyringChange};
 use std::{collections::BTreeMap, time::Duration};
 use support::{
     net::{Cluster, address, calm, id},
@@ -18,12 +14,11 @@ use support::{
 const THREE: [&str; 3] = ["a", "b", "c"];
 
 /// The newest version that brings a command.
-const NEWEST: u32 = 2;
+const NEWEST: u32 = 3;
 
 /// A command that only the newest version knows.
 fn newest() -> Command {
-    let report = DigestReport { server: "nobody".to_owned(), index: 1, form: String::new(), digest: Digest::default(), tables: vec![] };
-    let command = Command::ReportDigest(Box::new(report));
+    let command = Command::Keyring(Box::new(KeyringChange::Publish { id: "nobody".into() }));
     assert_eq!(command.since(), NEWEST);
     command
 }

@@ -13,6 +13,7 @@
 //! | [`garbage::collect`] | a view, time | what is over and old |
 //! | [`autopilot::Autopilot`] | what the leader sees of the servers, time | how they are, which gets a vote, which dead one goes |
 //! | [`rotation::pending`] | a view, the servers | who has not done yet what a change of the authority asks |
+//! | [`keyring::steps`] | a view, what the leader can open and wrap, time | root keys to make, publish, wrap, forget; what to seal |
 //! | [`bootstrap::Founder`] | what comes back from the other servers before there is a cluster | whom it supports, and whether it begins one |
 //! | [`snapshots::Schedule`] | the names of backups, time | when the next is due, which old ones go |
 #![forbid(unsafe_code)]
@@ -24,6 +25,7 @@ pub mod broker;
 pub mod deadline;
 pub mod garbage;
 pub mod heartbeat;
+pub mod keyring;
 pub mod rotation;
 pub mod snapshots;
 

@@ -10,6 +10,7 @@
 //! | worker ([`worker`]), one per core | deliveries | plans |
 //! | autopilot ([`autopilot`]) | the members' health, every second | promotions, removals of dead servers |
 //! | snapshot agent ([`backup`]), one for each folder or bucket that is configured | time, what is kept there | backups, on the leader |
+//! | keyring ([`keyring`]) | root keys in the state, every second | keys that are opened; on the leader, what is to be done about them |
 //! | rotation ([`rotation`]) | who goes by which authority, every second | the next step of its replacement |
 //! | reporter ([`reports`]) | nodes' reports | one entry for all that arrived meanwhile |
 //! | HTTP ([`http`]) | requests | answers |
@@ -29,11 +30,12 @@ mod rotation;
 pub mod rpc;
 mod serve;
 mod server;
+mod signers;
 mod worker;
 
-pub use backup::{RestoreError, SnapshotConfig, Target, restore_by_pieces};
-pub use keyring::Keyring;
+pub use backup::{RestoreError, SnapshotConfig, Target, restore, restore_by_pieces};
 pub use nodes::Told;
 pub use reports::ReportError;
 pub use serve::{ListenError, Listener, Serving, listen, serve};
 pub use server::{Server, ServerConfig, ServerError};
+pub use signers::Signers;

@@ -3,6 +3,7 @@
 use crate::{
     autopilot::LatestHealth,
     backup::{self, LatestSnapshots, SnapshotConfig, SnapshotStatus},
+    keyring::RootKeys,
     leader::{self, LeaderHandle},
     reports::{self, Reports},
     rpc::Doorkeeper,
@@ -13,7 +14,9 @@ use floe_control::{
     autopilot::{self, Health},
     garbage::Thresholds,
     heartbeat::Timing,
+    keyring,
 };
+use floe_keyring::Keks;
 use floe_state::{Command, Outcome, State, command::Refusal};
 use std::sync::Arc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -39,6 +42,10 @@ pub struct ServerConfig {
     pub autopilot: autopilot::Config,
     /// When and where the leader keeps backups, if it does.
     pub snapshots: Option<SnapshotConfig>,
+    /// How old root keys become.
+    pub keyring: keyring::Config,
+    /// What wraps and opens root keys, if anything is configured.
+    pub keks: Option<Arc<Keks>>,
 }
 
 impl Default for ServerConfig {
@@ -53,6 +60,8 @@ impl Default for ServerConfig {
             keep: Thresholds::default(),
             autopilot: autopilot::Config::default(),
             snapshots: None,
+            keyring: keyring::Config::default(),
+            keks: None,
         }
     }
 }
@@ -82,6 +91,7 @@ struct Inner {
     door: Option<Doorkeeper>,
     health: LatestHealth,
     snapshots: Vec<LatestSnapshots>,
+    root_keys: RootKeys,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -102,7 +112,10 @@ impl Server {
         let health = crate::autopilot::start(&consensus, config.autopilot.clone(), &stop, &tasks);
         let targets = config.snapshots.iter().flat_map(|s| &s.targets);
         let snapshots = targets.map(|target| LatestSnapshots::of(target.label())).collect();
-        let server = Server { inner: Arc::new(Inner { config, consensus, leader, reports, door, health, snapshots, stop, tasks }) };
+        let root_keys = RootKeys::default();
+        let inner = Inner { config, consensus, leader, reports, door, health, snapshots, root_keys, stop, tasks };
+        let server = Server { inner: Arc::new(inner) };
+        drop(executor::spawn(server.inner.tasks.track_future(crate::keyring::run(server.clone()))));
         if let Some(config) = server.config().snapshots.clone() {
             for (target, status) in config.targets.into_iter().zip(&server.inner.snapshots) {
                 server.inner.tasks.spawn(backup::run(server.clone(), target, config.schedule.clone(), status.clone()));
@@ -146,6 +159,10 @@ impl Server {
     pub(crate) async fn first_look_at_servers(&self) -> Option<Health<String>> {
         let mut health = self.inner.health.clone();
         health.wait_for(Option::is_some).await.ok().and_then(|h| h.clone())
+    }
+    /// The root keys that it could open.
+    pub(crate) fn root_keys(&self) -> &RootKeys {
+        &self.inner.root_keys
     }
     pub(crate) fn door(&self) -> Option<&Doorkeeper> {
         self.inner.door.as_ref()

@@ -2,6 +2,7 @@
 
 use crate::{
     digest::Digest,
+    keyring::{KeyringChange, KeyringRefusal},
     plan::Plan,
     requests::RequestId,
     restore::{Restore, RestoreRefusal, Restored, StageRestore},
@@ -203,6 +204,8 @@ pub enum Command {
         /// In which step.
         round: u64,
     },
+    /// Root keys, and what is sealed with them.
+    Keyring(Box<KeyringChange>),
 }
 
 /// See [`Command::ReportDigest`].
@@ -224,6 +227,7 @@ impl Command {
     /// The first cluster version in which all servers know this command. It must not be written before.
     pub fn since(&self) -> u32 {
         match self {
+            Command::Keyring(_) => 3,
             Command::ReportDigest(_)
             | Command::AcceptServer { .. }
             | Command::RefuseClient { .. }
@@ -286,6 +290,7 @@ impl Command {
             Command::NoteRotation { .. } => "note-rotation",
             Command::AdvanceRotation { .. } => "advance-rotation",
             Command::CancelRotation { .. } => "cancel-rotation",
+            Command::Keyring(change) => change.name(),
         }
     }
 }
@@ -433,6 +438,9 @@ pub enum Refusal {
     /// Agents have certificates of the next authority.
     #[error("the next authority signs already, so this cannot be cancelled: let it come to its end, and replace the authority again")]
     RotationTooFar,
+    /// What is not done to the root keys.
+    #[error(transparent)]
+    Keyring(#[from] KeyringRefusal),
     /// A token for the other role.
     #[error("the join token is for a {given}, but this machine joins as a {wanted}: make one with -{wanted}")]
     JoinTokenRole {

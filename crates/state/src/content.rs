@@ -1,7 +1,7 @@
 //! What of the state a backup holds: the rows that people and the scheduler made.
 //!
-//! The rest belongs to the cluster itself and not to what it runs: how far it has applied its log, which version of commands it writes, and which
-//! join tokens were used. Two states with the same content have the same digest, in whatever cluster they are and however they came to it.
+//! The rest belongs to the cluster itself and not to what it runs: how far it has applied its log, which version of commands it writes, which join
+//! tokens were used, its authorities, and its root keys. Some of that a backup holds, too, for a cluster that begins with it. Two states with the same content have the same digest, in whatever cluster they are and however they came to it.
 
 use crate::{Digest, State, table::Rows};
 use serde::Serialize;
@@ -36,9 +36,9 @@ impl State {
         }
     }
 
-    /// What goes into a backup: everything but join tokens, authorities, who began the cluster, and the pieces of another backup.
+    /// What goes into a backup: everything but join tokens, who began the cluster, and the pieces of another backup.
     pub(crate) fn for_backup(&self) -> State {
-        State { join_tokens: Rows::default(), authorities: None, founding: None, staging: None, ..self.clone() }
+        State { join_tokens: Rows::default(), founding: None, staging: None, ..self.clone() }
     }
 
     /// The highest index that any row was changed at.
@@ -49,7 +49,8 @@ impl State {
         let evals = self.evals.values().map(|e| e.modify_index);
         let deployments = self.deployments.values().map(|d| d.modify_index);
         let services = self.services.values().map(|s| s.modify_index);
-        jobs.chain(nodes).chain(allocs).chain(evals).chain(deployments).chain(services).max().unwrap_or(0)
+        let keys = self.root_keys.values().map(|k| k.modify_index);
+        jobs.chain(nodes).chain(allocs).chain(evals).chain(deployments).chain(services).chain(keys).max().unwrap_or(0)
     }
 
     /// The digest of the content: of all tables that have rows, by their names, so that a table that a later version adds changes nothing as
@@ -130,7 +131,8 @@ mod tests {
         let state = State::default();
         let content: BTreeSet<&str> = state.lens().into_iter().map(|(name, _)| name).collect();
         let rest: Vec<&str> = state.table_digests().into_iter().map(|(name, _)| name).filter(|name| !content.contains(name)).collect();
-        let kept = ["join_tokens", "refused_agents", "refused_clients", "founding", "authorities", "requests"];
+        let kept =
+            ["join_tokens", "refused_agents", "refused_clients", "founding", "authorities", "requests", "root_keys", "sealed_authorities"];
         assert_eq!(rest, kept, "decide whether a backup holds a new table, and what a restore does with it");
     }
 }

@@ -10,7 +10,7 @@ use twox_hash::XxHash3_128;
 
 /// The form in which rows are hashed: two states can be compared when theirs is the same. Another release may write a row in another way, with
 /// a field more, so its digests are others without anything being wrong.
-pub const FORM: &str = concat!(env!("CARGO_PKG_VERSION"), "/1");
+pub const FORM: &str = concat!(env!("CARGO_PKG_VERSION"), "/2");
 
 /// 128 bits that stand for what a table or a state holds. Written as 32 hexadecimal digits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -90,6 +90,8 @@ impl State {
             refused_clients,
             founding,
             authorities,
+            root_keys,
+            sealed_authorities,
             restored: _,
             staging: _,
             requests,
@@ -111,6 +113,8 @@ impl State {
             ("founding", Digest::of(&founding.as_deref())),
             ("authorities", Digest::of(&authorities.as_deref())),
             ("requests", requests.digest()),
+            ("root_keys", root_keys.digest()),
+            ("sealed_authorities", sealed_authorities.digest()),
         ]
     }
 }

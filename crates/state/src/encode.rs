@@ -6,6 +6,7 @@
 use crate::{
     authorities::Authorities,
     command::CLUSTER_VERSION,
+    keyring::{SealedAuthority, WrappedKey, fingerprint},
     requests::Request,
     restore::{Restored, Staging},
     state::{State, TABLES},
@@ -69,6 +70,8 @@ struct Body {
     staging: Option<Staging>,
     requests: Vec<Request>,
     authorities: Option<Authorities>,
+    root_keys: Vec<WrappedKey>,
+    sealed_authorities: Vec<SealedAuthority>,
 }
 
 /// Gathers jobs by identity, so that each is written once.
@@ -121,6 +124,8 @@ impl State {
             requests: self.requests.values().map(|r| (**r).clone()).collect(),
             refused_clients: self.refused_clients.keys().cloned().collect(),
             authorities: self.authorities.as_deref().cloned(),
+            root_keys: self.root_keys.values().map(|k| (**k).clone()).collect(),
+            sealed_authorities: self.sealed_authorities.values().map(|a| (**a).clone()).collect(),
         };
         let mut bytes = MAGIC.to_vec();
         bytes.extend(FORMAT.to_be_bytes());
@@ -195,6 +200,12 @@ fn build(body: Body) -> Result<State, DecodeError> {
     }
     state.authorities = body.authorities.map(Arc::new);
     state.founding = body.founding.map(Arc::new);
+    for key in body.root_keys {
+        state.root_keys.insert(key.id.clone(), Arc::new(key));
+    }
+    for sealed in body.sealed_authorities {
+        state.sealed_authorities.insert(fingerprint(&sealed.certificate), Arc::new(sealed));
+    }
     for request in body.requests {
         state.set_request(request);
     }

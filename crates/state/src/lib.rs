@@ -22,6 +22,7 @@
 //! | [`restore`] | what a restore keeps, and which backups are refused |
 //! | `table`, [`digest`] | rows with the sum of their hashes; what a state amounts to, to compare servers by |
 //! | [`ids`] | ids from a seed |
+//! | [`keyring`] | root keys, and what is sealed with them |
 //! | [`tokens`] | join tokens |
 //! | [`authorities`] | which authorities are trusted, and how far a change of them has come |
 //! | [`requests`] | what became of writes that carry an id |
@@ -37,6 +38,7 @@ pub mod encode;
 pub mod fit;
 pub mod ids;
 mod index;
+pub mod keyring;
 pub mod plan;
 pub mod requests;
 pub mod restore;

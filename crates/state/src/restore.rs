@@ -5,7 +5,8 @@
 //! Either way the pieces are gone. Those of a restore that nobody goes on with are dropped after [`STAGING_KEPT`], or by the next restore.
 //!
 //! What belongs to the cluster itself stays as it is: the version of commands, join tokens (a used one must not come back to life), its
-//! authorities, the servers that began it, and who was removed for good, to whom those of the backup are added (nobody who was removed is let in by a restore).
+//! authorities and their sealed keys, the servers that began it, its root keys, and who was removed for good. To the last two those of the backup are
+//! added: what comes with it stays readable, and nobody who was removed is let in.
 //!
 //! Rows keep the indexes that they had in the backup. Everything that counts indexes goes on above all that was ever told, in the backup's
 //! cluster and in this one: the state's index jumps by [`INDEX_GAP`], and its place in the log, of which agreement speaks, does not.
@@ -13,6 +14,8 @@
 use crate::{
     Digest, State,
     archive::{MAX_ARCHIVE_BYTES, Metadata},
+    keyring,
+    keyring::MAX_ROOT_KEYS,
     state::TABLES,
 };
 use floe_model::{Nanos, Timestamp};
@@ -167,6 +170,12 @@ pub enum RestoreRefusal {
          with -force"
     )]
     Redacted,
+    /// More root keys than there may be, or larger ones.
+    #[error(
+        "restore the snapshot: with its root keys there would be more than {MAX_ROOT_KEYS}, or it has some of an impossible size; nothing was changed. \
+         Remove keys that are inactive first (floe operator root keyring remove)"
+    )]
+    RootKeys,
     /// A newer cluster wrote it.
     #[error("restore the snapshot: it is of cluster version {snapshot}, but this cluster is at {cluster}; upgrade all servers first")]
     NewerVersion {
@@ -271,7 +280,8 @@ impl State {
     }
 
     /// This state with the content of another.
-    pub(crate) fn with_content_of(&self, backup: State, wish: &Restore) -> State {
+    pub(crate) fn with_content_of(&self, backup: State, wish: &Restore) -> Result<State, RestoreRefusal> {
+        let root_keys = keyring::union(self, &backup)?;
         let index = self.index().max(backup.index()).saturating_add(INDEX_GAP);
         let mut refused_agents = self.refused_agents.clone();
         for id in backup.refused_agents.keys() {
@@ -282,7 +292,7 @@ impl State {
             refused_clients.insert(id.clone(), ());
         }
         let restored = Restored { id: wish.id.clone(), index, digest: wish.digest };
-        State {
+        Ok(State {
             log_index: self.log_index,
             offset: index - self.log_index,
             cluster_version: self.cluster_version,
@@ -295,7 +305,9 @@ impl State {
             founding: self.founding.clone(),
             restored,
             staging: None,
+            root_keys,
+            sealed_authorities: self.sealed_authorities.clone(),
             ..backup
-        }
+        })
     }
 }

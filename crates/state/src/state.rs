@@ -4,6 +4,7 @@ use crate::{
     authorities::Authorities,
     fit::Usage,
     index::Index,
+    keyring::{SealedAuthority, WrappedKey},
     requests::Request,
     restore::{Restored, Staging},
     table::Rows,
@@ -12,6 +13,7 @@ use crate::{
 use floe_model::{
     AllocId, Allocation, Deployment, DeploymentId, EvalId, Evaluation, Job, JobKey, Namespace, Node, NodeId, ServiceRegistration,
     job::{JobSubmission, JobSummary, TaskGroupSummary},
+    keyring::KeyId,
 };
 use imbl::OrdMap;
 use std::sync::Arc;
@@ -60,6 +62,9 @@ pub struct State {
     pub(crate) refused_clients: Rows<String, ()>,
     pub(crate) founding: Option<Arc<Founding>>,
     pub(crate) authorities: Option<Arc<Authorities>>,
+    pub(crate) root_keys: Rows<KeyId, Arc<WrappedKey>>,
+    /// By the fingerprints of their certificates.
+    pub(crate) sealed_authorities: Rows<String, Arc<SealedAuthority>>,
     /// The newest restore.
     pub(crate) restored: Restored,
     /// The pieces of a restore that is under way.

@@ -1,6 +1,11 @@
 //! A table's rows, with the sum of their hashes. A row comes and goes only through [`Rows`], so none is forgotten in the sum.
 
-use crate::{digest::Digest, requests::Request, tokens::JoinToken};
+use crate::{
+    digest::Digest,
+    keyring::{SealedAuthority, WrappedKey},
+    requests::Request,
+    tokens::JoinToken,
+};
 use floe_model::{Allocation, Deployment, Evaluation, Job, Node, ServiceRegistration, job::JobSubmission};
 use imbl::OrdMap;
 use serde::Serialize;
@@ -23,7 +28,19 @@ macro_rules! rows_as_written {
     )*};
 }
 
-rows_as_written!(Job, JobSubmission, Node, Evaluation, Deployment, ServiceRegistration, JoinToken, Request, ());
+rows_as_written!(
+    Job,
+    JobSubmission,
+    Node,
+    Evaluation,
+    Deployment,
+    ServiceRegistration,
+    JoinToken,
+    Request,
+    WrappedKey,
+    SealedAuthority,
+    ()
+);
 
 impl<T: Row> Row for Arc<T> {
     fn digest(&self, key: &impl Serialize) -> Digest {

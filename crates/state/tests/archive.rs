@@ -18,6 +18,7 @@ fn origin() -> Origin {
         term: 4,
         created: Timestamp(1_700_000_000_000_000_000),
         floe_version: "0.1.0".to_owned(),
+        servers: vec!["s1".to_owned(), "s2".to_owned()],
         redacted: false,
     }
 }

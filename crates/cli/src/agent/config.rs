@@ -8,7 +8,7 @@ mod snapshot;
 use crate::args::AgentArgs;
 use anyhow::{Context, bail};
 use floe_consensus::Timings;
-use floe_control::{autopilot, garbage::Thresholds, heartbeat::Timing};
+use floe_control::{autopilot, garbage::Thresholds, heartbeat::Timing, keyring as root_keys};
 use floe_keyring::{KekConfig, Keks};
 use floe_model::{Nanos, StringMap, wire};
 use floe_network::{NetworkConfig, Subnet};
@@ -117,6 +117,8 @@ wire! {
         "job_gc_threshold" job_gc_threshold: Option<Nanos>,
         "node_gc_threshold" node_gc_threshold: Option<Nanos>,
         "deployment_gc_threshold" deployment_gc_threshold: Option<Nanos>,
+        "root_key_rotation_threshold" root_key_rotation_threshold: Option<Nanos>,
+        "root_key_gc_threshold" root_key_gc_threshold: Option<Nanos>,
     }
 
     /// Another place for the same list.
@@ -194,6 +196,7 @@ const KEYS_NOT_YET: &[&str] = &[
     "autopilot.disable_upgrade_migration",
     "autopilot.enable_custom_upgrades",
     "autopilot.enable_redundancy_zones",
+    "server.root_key_gc_interval",
     "snapshot.aws_storage.s3_enable_kms",
     "snapshot.aws_storage.s3_kms_key",
     "snapshot.aws_storage.s3_server_side_encryption",
@@ -399,6 +402,15 @@ impl AgentConfig {
             return Ok(None);
         }
         Ok(Some(Keks::open(self.keks.clone(), Some(data))?))
+    }
+
+    /// How old root keys become.
+    pub(crate) fn root_keys(&self) -> root_keys::Config {
+        let (default, server) = (root_keys::Config::default(), &self.file.server);
+        root_keys::Config {
+            rotation_threshold: server.root_key_rotation_threshold.unwrap_or(default.rotation_threshold),
+            gc_threshold: server.root_key_gc_threshold.unwrap_or(default.gc_threshold),
+        }
     }
 
     /// How long things are kept after they are over.

@@ -8,6 +8,7 @@ mod run;
 mod temporary;
 
 pub(crate) use config::{AgentConfig, Mode};
+pub(crate) use identity::Heir;
 pub(crate) use logging::start_logging;
 pub(crate) use run::{Agent, Ending, Interrupts};
 

@@ -97,13 +97,14 @@ impl Agent {
         let config = common.config;
         let peers = Peers::new(common.channels.clone(), &common.rpc);
         if config.server {
-            if let Some(keks) = config.open_keks(&self.folder)? {
+            let keks = config.open_keks(&self.folder)?.map(Arc::new);
+            if let Some(keks) = &keks {
                 tracing::info!(keks = keks.ids().join(", "), "has keys that wrap root keys");
             }
             let consensus = open_consensus(common, &peers).await?;
             let secret = || config.bootstrap_secret.clone();
-            let door = common.identity.as_ref().and_then(|i| Some(Doorkeeper::new(i.keyring.clone()?, i.credentials.clone(), secret())));
-            let server = Server::start(server_config(config), consensus, door);
+            let door = common.identity.as_ref().and_then(|i| Some(Doorkeeper::new(i.signers.clone()?, i.credentials.clone(), secret())));
+            let server = Server::start(ServerConfig { keks, ..server_config(config) }, consensus, door);
             self.server = Some(server.clone());
             if let Some(identity) = &common.identity {
                 identity.name_founders(&server).await?;
@@ -314,6 +315,8 @@ fn server_config(config: &AgentConfig) -> ServerConfig {
         keep: config.keep(),
         autopilot: config.autopilot(),
         snapshots: config.snapshots(),
+        keyring: config.root_keys(),
+        ..default
     }
 }
 

@@ -13,8 +13,8 @@ mod source;
 mod up;
 
 use crate::args::{
-    AllocCommand, AutopilotCommand, CaCommand, Cli, Command, Global, JobCommand, NodeCommand, OperatorCommand, RaftCommand, ServerCommand,
-    ServiceCommand, SnapshotCommand,
+    AllocCommand, AutopilotCommand, CaCommand, Cli, Command, Global, JobCommand, NodeCommand, OperatorCommand, RaftCommand, RootCommand,
+    ServerCommand, ServiceCommand, SnapshotCommand,
 };
 use anyhow::{Context, anyhow};
 use clap::CommandFactory;
@@ -61,6 +61,9 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             OperatorCommand::Recover(args) => wait(operator::recover::command(&args)),
             OperatorCommand::Ca { command: CaCommand::Status { json } } => wait(ca::status(&client(global)?, json)),
             OperatorCommand::Ca { command: CaCommand::Rotate { force, cancel } } => wait(ca::rotate(&client(global)?, force, cancel)),
+            OperatorCommand::Root { command: RootCommand::Keyring { command } } => {
+                wait(operator::keyring::command(&client(global)?, &command))
+            }
             OperatorCommand::Autopilot { command: AutopilotCommand::Health { json } } => wait(operator::health(&client(global)?, json)),
             OperatorCommand::Snapshot { command } => match command {
                 SnapshotCommand::Save(args) => wait(operator::snapshot::save(&client(global)?, &args)),

@@ -35,6 +35,7 @@ mod dev;
 mod durability;
 mod histories;
 mod isolation;
+mod keyring;
 mod nodes;
 mod ports;
 mod races;

@@ -8,8 +8,7 @@ mod target;
 
 pub use agent::SnapshotConfig;
 pub(crate) use agent::{LatestSnapshots, SnapshotStatus, run};
-pub(crate) use restore::restore;
-pub use restore::{RestoreError, restore_by_pieces};
+pub use restore::{RestoreError, restore, restore_by_pieces};
 pub use target::Target;
 
 use crate::{Server, leader::now};
@@ -55,6 +54,7 @@ pub(crate) async fn save(server: &Server, is_stale: bool) -> Result<Backup, Save
         term: consensus.status().term,
         created: now(),
         floe_version: server.config().version.to_owned(),
+        servers: consensus.members().into_iter().map(|member| member.id.to_string()).collect(),
         redacted: false,
     };
     // Encoding and compressing take a while: heartbeats do not wait for it.

@@ -40,12 +40,14 @@ pub enum RestoreError {
 }
 
 /// Replaces the state of the cluster. What will not be restored is refused before anything is written, as far as that is known then.
-pub(crate) async fn restore(server: &crate::Server, bytes: Bytes, force: bool) -> Result<Restored, RestoreError> {
-    restore_by_pieces(server.consensus(), bytes, force, PIECE_BYTES).await
+///
+/// # Errors
+/// When it is refused, or could not be written. Either all of it is done or nothing.
+pub async fn restore(consensus: &Consensus, bytes: Bytes, force: bool) -> Result<Restored, RestoreError> {
+    restore_by_pieces(consensus, bytes, force, PIECE_BYTES).await
 }
 
-/// As a server restores a backup, by any server of the cluster, in pieces of at most so many bytes: at least one, and no more than
-/// [`PIECE_BYTES`].
+/// As [`restore`], in pieces of at most so many bytes: at least one, and no more than [`PIECE_BYTES`].
 ///
 /// # Errors
 /// See [`RestoreError`].

@@ -89,10 +89,19 @@ fn member(server: &Server, peer: &Peer, version: &str) -> AgentMember {
     }
 }
 
+/// What a server that is well says. That it cannot open a root key keeps it from nothing else.
+fn well(server: &Server) -> String {
+    let closed = server.root_keys().closed();
+    match closed.iter().next() {
+        None => "ok".to_owned(),
+        Some((id, why)) => format!("ok, but {} root keys cannot be opened here; the first, {id}: {why}", closed.len()),
+    }
+}
+
 /// Whether the parts of an agent are well.
 pub(super) fn health(agent: &Agent) -> AgentHealth {
     let server = agent.server.as_ref().map(|s| match s.consensus().status().leader {
-        Some(_) => PartHealth { ok: true, message: "ok".to_owned() },
+        Some(_) => PartHealth { ok: true, message: well(s) },
         None => PartHealth { ok: false, message: "No cluster leader".to_owned() },
     });
     AgentHealth { client: agent.node.get().map(|n| n.health()), server }

@@ -62,7 +62,7 @@ pub(super) async fn rotate(ctx: &Ctx) -> Result<Reply, Failure> {
         (true, true) => return Err(Failure::bad("force goes on and cancel gives up: choose one")),
         (true, false) => {
             let known = under_way.ok_or_else(none)?;
-            let has_keys = known.trusted().iter().all(|certificate| door.keyring().find(certificate).is_some());
+            let has_keys = known.trusted().iter().all(|certificate| door.signers().find(certificate).is_some());
             if !has_keys {
                 let why = "this server does not have the next authority's key: ask one that has, or cancel the change (floe operator ca rotate -cancel)";
                 return Err(Failure::bad(why));
@@ -78,7 +78,7 @@ pub(super) async fn rotate(ctx: &Ctx) -> Result<Reply, Failure> {
                 Authority::create(present.cluster(), crate::leader::now(), AUTHORITY_LIFETIME).map_err(|e| internal(e.to_string()))?;
             let command = Command::BeginRotation { present: present.certificate().to_vec(), next: next.certificate().to_vec() };
             // Its key is on this server's disk before anybody hears of it.
-            door.keyring().add(next).map_err(internal)?;
+            door.signers().add(next).map_err(internal)?;
             command
         }
     };

@@ -40,6 +40,8 @@ pub(super) async fn read(ctx: &Ctx) -> Result<Reply, Failure> {
             sample("nomad_nomad_heartbeat_active", "nodes whose heartbeats this leader watches", counts.watched_nodes),
         ]);
         samples.extend(server.snapshots().flat_map(of_snapshots));
+        samples.push(sample("floe_root_keys", "root keys", server.view().root_keys().count()));
+        samples.push(sample("floe_root_keys_closed", "root keys that this server cannot open", server.root_keys().closed().len()));
         let status = server.consensus().status();
         samples.push(sample("nomad_raft_appliedIndex", "place in the log of the last applied entry", server.view().log_index()));
         samples.push(sample("floe_raft_term", "the present term", status.term));

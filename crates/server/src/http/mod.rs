@@ -12,6 +12,7 @@ mod blocking;
 mod deployments;
 mod evals;
 mod jobs;
+mod keyring;
 mod logs;
 mod metrics;
 mod nodes;
@@ -250,6 +251,9 @@ async fn run(ctx: &Ctx, route: Route) -> Result<Reply, Failure> {
         Route::AutopilotHealth => operator::health(ctx).await,
         Route::Authority => authority::status(ctx).await,
         Route::RotateAuthority => authority::rotate(ctx).await,
+        Route::RootKeys => keyring::list(ctx).await,
+        Route::RotateRootKey => keyring::rotate(ctx).await,
+        Route::RemoveRootKey(id) => keyring::remove(ctx, id).await,
         Route::RevokeNode(id) => operator::revoke(ctx, id).await,
         Route::JoinToken => operator::join_token(ctx).await,
         Route::SaveSnapshot => snapshot::save(ctx).await,

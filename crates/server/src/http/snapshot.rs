@@ -39,7 +39,7 @@ fn save_failure(error: SaveError) -> Failure {
 /// The state becomes what is in a file. What is of another cluster, or redacted, is taken only with `force`, unless nothing is lost by it.
 pub(super) async fn restore(ctx: &Ctx) -> Result<Reply, Failure> {
     let force = ctx.query.flag("force").map_err(Failure::bad)?;
-    let restored = backup::restore(ctx.server()?, ctx.body.clone(), force).await.map_err(restore_failure)?;
+    let restored = backup::restore(ctx.server()?.consensus(), ctx.body.clone(), force).await.map_err(restore_failure)?;
     let response = SnapshotRestoreResponse { content_digest: restored.digest.to_string(), index: restored.index };
     Reply::written(&response, restored.index)
 }

@@ -68,7 +68,7 @@ pub(super) async fn key(Shared(members): Shared<Members>, Extension(caller): Ext
         ));
     }
     let wanted = decode::<AskAuthorityKey>(&body)?.certificate;
-    let found = door.keyring.find(&wanted).ok_or_else(|| (StatusCode::NOT_FOUND, "this server does not have that key".to_owned()))?;
+    let found = door.signers.find(&wanted).ok_or_else(|| (StatusCode::NOT_FOUND, "this server does not have that key".to_owned()))?;
     tracing::info!(server = %peer.id, authority = %found.fingerprint(), "another server gets the key of an authority");
     Ok(encode(&AuthorityKey { key: found.key().to_vec() })?.into_response())
 }

@@ -1,7 +1,7 @@
 //! The door: a machine with a token gets a certificate; a member gets its next one in time.
 
 use super::{Failure, Members, decode, encode};
-use crate::{keyring::Keyring, server::ServerError};
+use crate::{server::ServerError, signers::Signers};
 use axum::{
     Extension,
     body::Bytes,
@@ -25,15 +25,15 @@ pub const AUTHORITY_LIFETIME: Nanos = Nanos::from_mins(10 * 365 * 24 * 60);
 /// Lets machines into the cluster: this server has the authority's key.
 #[derive(Clone)]
 pub struct Doorkeeper {
-    pub(super) keyring: Keyring,
+    pub(super) signers: Signers,
     pub(super) credentials: Credentials,
     pub(super) secret: Option<BootstrapSecret>,
 }
 
 impl Doorkeeper {
     /// A doorkeeper with the cluster's authorities. `secret` is that of the servers that begin the cluster together, for as long as it is configured.
-    pub fn new(keyring: Keyring, credentials: Credentials, secret: Option<BootstrapSecret>) -> Self {
-        Self { keyring, credentials, secret }
+    pub fn new(signers: Signers, credentials: Credentials, secret: Option<BootstrapSecret>) -> Self {
+        Self { signers, credentials, secret }
     }
 
     /// A new token, and what the cluster is to know it by.
@@ -44,15 +44,15 @@ impl Doorkeeper {
     }
 
     /// The authorities whose keys this server has.
-    pub(crate) fn keyring(&self) -> &Keyring {
-        &self.keyring
+    pub(crate) fn signers(&self) -> &Signers {
+        &self.signers
     }
 
     /// The authority that signs now.
     pub(crate) fn signer(&self, state: &State) -> Result<Arc<Authority>, Failure> {
         let why =
             "the cluster's authority was replaced, and this server does not have the key of the new one yet: ask another server, or again";
-        self.keyring.signer(state).ok_or_else(|| (StatusCode::SERVICE_UNAVAILABLE, why.to_owned()))
+        self.signers.signer(state).ok_or_else(|| (StatusCode::SERVICE_UNAVAILABLE, why.to_owned()))
     }
 
     /// The certificates of the authorities that are trusted now, that of the one which signs first.

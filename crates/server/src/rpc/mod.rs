@@ -152,7 +152,7 @@ impl Members {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::{Keyring, server::ServerConfig};
+    use crate::{Signers, server::ServerConfig};
     use floe_consensus::{Config, Consensus, DataFolder, ServerAddress, ServerId};
     use floe_pki::{AgentId, Authority, Clock, ClusterId, Credentials, Keypair, Peer, Role, Trust};
     use floe_rpc::{Channels, Security, Servers};
@@ -197,7 +197,7 @@ mod tests {
         let address = ServerAddress::new("s1".to_owned(), "s1.test:4647".to_owned());
         let data = DataFolder::open(folder.path()).unwrap();
         let consensus = Consensus::open(Config::single(ServerId::from(key.id().to_string()), data, address)).await.unwrap();
-        let door = Doorkeeper::new(Keyring::new(vec![authority], |_| Ok(())), credentials, None);
+        let door = Doorkeeper::new(Signers::new(vec![authority], |_| Ok(())), credentials, None);
         let server = Server::start(ServerConfig::default(), consensus, Some(door));
         let (channels, security) = (Channels::new(Security::Plain), Security::Plain);
         let servers = Servers::new(channels.clone(), Vec::new());

@@ -4,6 +4,7 @@
 mod agent;
 mod blocking;
 mod client;
+mod keyring;
 mod lists;
 mod objects;
 mod snapshot;

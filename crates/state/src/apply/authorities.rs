@@ -62,6 +62,8 @@ impl Writer<'_> {
     }
 
     fn put_authorities(&mut self, present: Vec<u8>, rotation: Option<Rotation>) {
-        self.state.authorities = Some(Arc::new(Authorities { round: self.index, present, rotation }));
+        let known = Authorities { round: self.index, present, rotation };
+        self.forget_sealed_authorities(&known);
+        self.state.authorities = Some(Arc::new(known));
     }
 }

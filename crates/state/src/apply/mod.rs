@@ -8,6 +8,7 @@ mod collect;
 mod deployments;
 mod evals;
 mod jobs;
+mod keyring;
 mod nodes;
 mod plans;
 mod restore;
@@ -106,6 +107,7 @@ impl Writer<'_> {
             Command::NoteRotation { round, id } => self.note_rotation(*round, id),
             Command::AdvanceRotation { round } => self.advance_rotation(*round),
             Command::CancelRotation { round } => self.cancel_rotation(*round),
+            Command::Keyring(change) => self.keyring(change),
             Command::UpdateDeployment { id, status, description } => self.update_deployment(id, *status, description),
         }
     }

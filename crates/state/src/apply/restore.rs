@@ -44,7 +44,7 @@ impl Writer<'_> {
         restore::check_version(wish.cluster_version, self.state)?;
         let backup = archive::decode(&staging.whole()?).map_err(|e| RestoreRefusal::Unreadable(archive::in_words(&e)))?;
         restore::check(&backup.metadata, self.state, &wish.cluster_id, wish.force)?;
-        *self.state = self.state.with_content_of(backup.state, wish);
+        *self.state = self.state.with_content_of(backup.state, wish)?;
         self.index = self.state.index();
         self.effects.changes.push(Change::Everything);
         Ok(Outcome::Restored(self.state.restored.clone()))

@@ -17,6 +17,8 @@ pub struct Origin {
     pub created: Timestamp,
     /// The version of the build that made it.
     pub floe_version: String,
+    /// The ids of the cluster's servers: a cluster that begins again without them refuses them.
+    pub servers: Vec<String>,
     /// What may be secret was taken out.
     pub redacted: bool,
 }
@@ -35,6 +37,8 @@ pub struct Metadata {
     pub created: Timestamp,
     /// The version of the build that made it.
     pub floe_version: String,
+    /// The ids of the cluster's servers.
+    pub servers: Vec<String>,
     /// The version of commands that the cluster wrote.
     pub cluster_version: u32,
     /// The rows of each table.
@@ -57,6 +61,7 @@ impl Metadata {
             term: origin.term,
             created: origin.created,
             floe_version: origin.floe_version,
+            servers: origin.servers,
             cluster_version: state.cluster_version(),
             counts: state.counts(),
             digest: state.content_digest(),
@@ -73,6 +78,7 @@ impl Metadata {
             term: self.term,
             created: self.created,
             floe_version: self.floe_version.clone(),
+            servers: self.servers.clone(),
             redacted: self.redacted,
         }
     }

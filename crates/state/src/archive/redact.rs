@@ -5,7 +5,7 @@
 //! text that a job was made from. What is there stays there: keys, counts, names, resources, networks, statuses, times and indexes. Nodes are as they
 //! were: every client can read them.
 
-use crate::State;
+use crate::{State, table::Rows};
 use floe_model::{Job, JobKey, StringMap, Value, job::JobSubmission, wire};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -45,7 +45,9 @@ impl State {
     /// # Errors
     /// When a job cannot be written and read back; nothing of it is shown then.
     pub fn redacted(&self) -> Result<State, RedactError> {
-        let mut state = self.for_backup();
+        // Wrapped and sealed as they are, keys are nobody's business.
+        let (root_keys, sealed_authorities) = (Rows::default(), Rows::default());
+        let mut state = State { root_keys, sealed_authorities, authorities: None, ..self.for_backup() };
         let mut jobs = Jobs::default();
         for (key, row) in self.jobs.iter() {
             state.jobs.insert(key.clone(), jobs.redact(row)?);

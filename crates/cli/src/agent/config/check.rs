@@ -3,13 +3,20 @@
 use super::{AutopilotBlock, ClientBlock, PluginBlock, ServerBlock};
 use anyhow::bail;
 use floe_consensus::Timings;
-use floe_model::{network, node::parse_port_list};
+use floe_control::keyring::MIN_ROTATION_THRESHOLD;
+use floe_model::{Nanos, network, node::parse_port_list};
 use std::{collections::BTreeMap, net::IpAddr};
 
 /// Refuses what the server part cannot do.
 pub(super) fn server(server: &ServerBlock) -> anyhow::Result<()> {
     if server.num_schedulers == Some(0) {
         bail!("server.num_schedulers is 0: nothing would ever be placed; leave it out for one worker a core");
+    }
+    if let Some(short) = server.root_key_rotation_threshold.filter(|t| *t < MIN_ROTATION_THRESHOLD) {
+        bail!("server.root_key_rotation_threshold {short} is too short: take at least {MIN_ROTATION_THRESHOLD}");
+    }
+    if let Some(wrong) = server.root_key_gc_threshold.filter(|t| *t < Nanos::ZERO) {
+        bail!("server.root_key_gc_threshold {wrong} is no time to wait: take 0s or more");
     }
     let most = u16::from(Timings::MAX_FACTOR);
     if let Some(factor) = server.raft_multiplier.filter(|factor| !(1..=most).contains(factor)) {

@@ -73,6 +73,9 @@ fn what_the_agent_cannot_do_is_refused() {
     };
     assert!(top("plugin \"docker\" {}").contains("not supported yet: plugin \"docker\""));
     assert!(top("server { num_schedulers = 0 }").contains("nothing would ever be placed"));
+    assert!(top("server { root_key_rotation_threshold = \"59m\" }").contains("too short: take at least 1h"));
+    assert!(top("server { root_key_gc_threshold = \"-1s\" }").contains("root_key_gc_threshold"));
+    assert!(top("server { root_key_gc_interval = \"1m\" }").contains("not supported yet: server.root_key_gc_interval"));
     assert!(top("server { raft_multiplier = 0 }").contains("take 1"));
     assert!(top("server { raft_multiplier = 11 }").contains("up to 10"));
     assert!(top("autopilot { last_contact_threshold = \"100ms\" }").contains("every 100ms, so take more"));

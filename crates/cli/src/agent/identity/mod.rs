@@ -3,12 +3,14 @@
 //! A machine has one identity, whatever parts run on it. The first server of a cluster makes the cluster's authority; everybody else joins with
 //! a token. Servers that begin a cluster together agree first on which of them is the first.
 
+mod again;
 mod bootstrap;
 mod file;
 mod join;
 mod renew;
 
 use super::config::AgentConfig;
+pub(crate) use again::Heir;
 use anyhow::{Context, bail};
 pub(super) use bootstrap::Ports;
 pub(super) use file::IdentityFile;
@@ -16,7 +18,7 @@ use file::Record;
 use floe_model::Timestamp;
 use floe_pki::{AgentId, Authority, Clock, ClusterId, Credentials, Keypair, Name, Request, Role};
 use floe_server::{
-    Keyring, Server,
+    Server, Signers,
     rpc::{AUTHORITY_LIFETIME, CERTIFICATE_LIFETIME},
 };
 pub(super) use renew::{follow_authorities, renew_in_time};
@@ -26,7 +28,7 @@ use std::path::Path;
 pub(super) struct Identity {
     pub(super) credentials: Credentials,
     /// Servers have the authorities' keys, and let others in.
-    pub(super) keyring: Option<Keyring>,
+    pub(super) signers: Option<Signers>,
     /// Held by whoever exchanges certificate or trust.
     changing: tokio::sync::Mutex<()>,
     pub(super) file: IdentityFile,
@@ -65,17 +67,17 @@ pub(super) async fn open(config: &AgentConfig, data: &Path, ports: &Ports<'_>) -
     let what = || format!("identity file {}", file.path().display());
     let credentials = record.credentials(Clock::new(now)).with_context(what)?;
     let keys = record.keys().with_context(what)?;
-    let keyring = (!keys.is_empty()).then(|| keyring(keys, &file));
+    let signers = (!keys.is_empty()).then(|| signers(keys, &file));
     if is_new && record.is_founder {
         tracing::info!(cluster = %credentials.me().cluster, server = %credentials.me().id, "this server makes a new cluster");
     }
-    Ok(Identity { credentials, keyring, changing: tokio::sync::Mutex::default(), is_founder: record.is_founder, servers, file })
+    Ok(Identity { credentials, signers, changing: tokio::sync::Mutex::default(), is_founder: record.is_founder, servers, file })
 }
 
 /// The keys of authorities: a further one gets into the identity file before it counts.
-fn keyring(keys: Vec<Authority>, file: &IdentityFile) -> Keyring {
+fn signers(keys: Vec<Authority>, file: &IdentityFile) -> Signers {
     let file = file.clone();
-    Keyring::new(keys, move |authority| {
+    Signers::new(keys, move |authority| {
         let other = (authority.certificate().to_vec(), authority.key().to_vec());
         file.edit(|record| record.other_keys.push(other)).map_err(|e| format!("{e:#}"))
     })

@@ -102,8 +102,8 @@ async fn adopt(identity: &Identity, servers: &Servers, server: Option<&Server>, 
         true => CertificateDer::from(identity.file.load()?.context("the identity file is gone")?.certificate),
         false => next_certificate(identity, servers, &wanted.certificates).await?,
     };
-    if let Some(keyring) = &identity.keyring {
-        keyring.retain(&wanted.certificates);
+    if let Some(signers) = &identity.signers {
+        signers.retain(&wanted.certificates);
     }
     take(identity, certificate, &wanted.certificates, |record| record.authorities_round = wanted.round)?;
     tracing::info!(signer = %credentials.issuer(), trusted = wanted.certificates.len(), "this machine goes by the cluster's present authorities");
@@ -115,11 +115,11 @@ async fn next_certificate(identity: &Identity, servers: &Servers, trusted: &[Vec
     let credentials = &identity.credentials;
     let me = credentials.me();
     let request = credentials.keypair().request(&me.name);
-    let Some(keyring) = &identity.keyring else {
+    let Some(signers) = &identity.signers else {
         let renewed: Renewed = ask(servers, rpc::RENEW, &Renew { request }).await?;
         return Ok(CertificateDer::from(renewed.certificate));
     };
-    let authority = trusted.first().and_then(|der| keyring.find(der)).context("this server does not have the authority's key")?;
+    let authority = trusted.first().and_then(|der| signers.find(der)).context("this server does not have the authority's key")?;
     Ok(authority.issue(&Request::verify(&request)?, me.role, now(), CERTIFICATE_LIFETIME)?)
 }
 
@@ -137,8 +137,8 @@ fn take(
     identity.file.edit(|record| {
         record.certificate = certificate.to_vec();
         record.authorities = trusted.to_vec();
-        if let Some(keyring) = &identity.keyring {
-            record.set_keys(&keyring.all());
+        if let Some(signers) = &identity.signers {
+            record.set_keys(&signers.all());
         }
         note(record);
     })?;
@@ -147,13 +147,13 @@ fn take(
 
 /// Gets an authority's key from another server, if this one does not have it.
 async fn fetch_key(identity: &Identity, channels: &Channels, server: &Server, certificate: &[u8]) -> anyhow::Result<()> {
-    let Some(keyring) = identity.keyring.as_ref().filter(|keyring| keyring.find(certificate).is_none()) else { return Ok(()) };
+    let Some(signers) = identity.signers.as_ref().filter(|signers| signers.find(certificate).is_none()) else { return Ok(()) };
     let consensus = server.consensus();
     let mut why = "there is no other server".to_owned();
     for other in consensus.members().into_iter().filter(|member| member.id != *consensus.id()) {
         let asks = AskAuthorityKey { certificate: certificate.to_vec() };
         match post::<_, AuthorityKey>(channels, &other.address.rpc, rpc::AUTHORITY_KEY, &asks).await {
-            Ok(answer) => return keyring.add(Authority::from_parts(certificate, &answer.key)?).map_err(anyhow::Error::msg),
+            Ok(answer) => return signers.add(Authority::from_parts(certificate, &answer.key)?).map_err(anyhow::Error::msg),
             Err(error) => why = format!("{error:#}"),
         }
     }

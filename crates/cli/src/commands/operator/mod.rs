@@ -1,5 +1,6 @@
 //! `floe operator ...`.
 
+pub(super) mod keyring;
 pub(super) mod recover;
 pub(super) mod snapshot;
 

@@ -1,7 +1,9 @@
 //! `floe operator recover`: a new cluster of what is left when a majority of the servers is gone for good.
 //!
 //! On the server with the most recent log it makes a cluster of that server alone; on each other one that is left it sets the log aside, so that the
-//! server joins that cluster. Both say first what they would do, and do it with `-confirm`. What runs on clients is not touched by either.
+//! server joins that cluster. When none is left it makes a first server from a snapshot ([`from_snapshot`]). All of them say first what they would do, and do it with `-confirm`. What runs on clients is not touched by either.
+
+mod from_snapshot;
 
 use crate::{
     args::RecoverArgs,
@@ -24,15 +26,19 @@ const LOG: &str = "raft.redb";
 const ASIDE: &str = "server.before-recovery";
 
 pub(in crate::commands) async fn command(args: &RecoverArgs) -> anyhow::Result<ExitCode> {
-    // Opening a log makes one.
-    let has_log = args.data_dir.join(SERVER).join(LOG).is_file();
-    let is_set_aside = args.rejoin.is_some() && args.data_dir.join(ASIDE).is_dir();
-    if !has_log && !is_set_aside {
-        bail!("{} is not the data folder of a server; -data-dir is what the agent's data_dir is", args.data_dir.display());
+    if let Some(file) = &args.from_snapshot {
+        return from_snapshot::command(args, file).await;
     }
-    let folder = DataFolder::open(&args.data_dir)?;
+    let data_dir = args.data_dir.as_deref().context("-data-dir is missing")?;
+    // Opening a log makes one.
+    let has_log = data_dir.join(SERVER).join(LOG).is_file();
+    let is_set_aside = args.rejoin.is_some() && data_dir.join(ASIDE).is_dir();
+    if !has_log && !is_set_aside {
+        bail!("{} is not the data folder of a server; -data-dir is what the agent's data_dir is", data_dir.display());
+    }
+    let folder = DataFolder::open(data_dir)?;
     match &args.rejoin {
-        Some(after) => rejoin(args, folder, position(after)?).await,
+        Some(after) => rejoin(args, data_dir, folder, position(after)?).await,
         None => recover(args, folder).await,
     }
 }
@@ -79,8 +85,8 @@ async fn recover(args: &RecoverArgs, folder: DataFolder) -> anyhow::Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
-async fn rejoin(args: &RecoverArgs, folder: DataFolder, recovered: Position) -> anyhow::Result<ExitCode> {
-    let server = args.data_dir.join(SERVER);
+async fn rejoin(args: &RecoverArgs, data_dir: &Path, folder: DataFolder, recovered: Position) -> anyhow::Result<ExitCode> {
+    let server = data_dir.join(SERVER);
     // An earlier run may have got no further than setting the log aside.
     if server.join(LOG).is_file() {
         let survey = survey(&folder).await?;
@@ -94,7 +100,7 @@ async fn rejoin(args: &RecoverArgs, folder: DataFolder, recovered: Position) -> 
             );
         }
     }
-    let aside = free_name(&args.data_dir)?;
+    let aside = free_name(data_dir)?;
     output::line(format!(
         "The log and the snapshots of this server are set aside as {}, and it joins the recovered cluster under its id: name the recovered server in \
          retry_join, and start the agent. What its client runs goes on.\n",
@@ -106,10 +112,10 @@ async fn rejoin(args: &RecoverArgs, folder: DataFolder, recovered: Position) -> 
     }
     if server.is_dir() {
         std::fs::rename(&server, &aside).with_context(|| format!("set {} aside", server.display()))?;
-        std::fs::File::open(&args.data_dir).and_then(|f| f.sync_all()).context("set the log aside")?;
+        std::fs::File::open(data_dir).and_then(|f| f.sync_all()).context("set the log aside")?;
     }
     // After the log is gone: a server that forgot that it was a member must not find its old log.
-    crate::agent::forget_membership(&args.data_dir)?;
+    crate::agent::forget_membership(data_dir)?;
     output::line("Done. Start the agent.");
     Ok(ExitCode::SUCCESS)
 }

@@ -8,9 +8,11 @@ use crate::{
 use anyhow::{Context, bail};
 use floe_api::ApiClient;
 use floe_model::Timestamp;
+use floe_pki::Fingerprint;
 use floe_state::{
     archive::{self, Archive, ArchiveError, MAX_ARCHIVE_BYTES, Origin},
     content::TableSize,
+    keyring::WrappedKey,
 };
 use futures::TryStreamExt;
 use std::{
@@ -51,7 +53,7 @@ fn refuse_overwriting(path: &Path, overwrite: bool) -> anyhow::Result<()> {
 }
 
 /// Reads a snapshot, with all checks.
-fn whole(bytes: &[u8]) -> Result<Archive, ArchiveError> {
+pub(super) fn whole(bytes: &[u8]) -> Result<Archive, ArchiveError> {
     let archive = archive::decode(bytes)?;
     archive.check_digest().map(|()| archive)
 }
@@ -96,6 +98,7 @@ pub(in crate::commands) fn inspect(path: &Path, json: bool) -> anyhow::Result<Ex
         ("Cluster Version", m.cluster_version.to_string()),
         ("Redacted", m.redacted.to_string()),
         ("Size", format!("{bytes} bytes ({} before compression)", m.body_bytes)),
+        ("Servers", m.servers.join(", ")),
         ("Content", m.digest.to_string()),
         ("File", archive.file_digest.clone()),
     ];
@@ -103,7 +106,28 @@ pub(in crate::commands) fn inspect(path: &Path, json: bool) -> anyhow::Result<Ex
     let mut rows = vec![["Table", "Rows", "Bytes"].map(output::bold).to_vec()];
     rows.extend(sizes.iter().map(|t| vec![t.name.to_owned(), t.rows.to_string(), t.bytes.to_string()]));
     output::line(format!("\n{}", columns(&rows)));
+    show_keys(&archive);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Which keys are needed to go on from it, if any.
+fn show_keys(archive: &Archive) {
+    let state = &archive.state;
+    let mut rows = vec![["Root Key", "State", "Seals", "Opened by any of"].map(output::bold).to_vec()];
+    rows.extend(state.root_keys().map(|key| {
+        let sealed = state.sealed_authorities().filter(|a| a.key.key == key.id).count();
+        let seals = if sealed > 0 { "the authority's key" } else { "nothing" };
+        let keks = key.wraps.iter().map(|wrap| wrap.kek.as_str()).collect::<Vec<_>>();
+        vec![key.id.to_string(), key.state.name().to_owned(), seals.to_owned(), keks.join(", ")]
+    }));
+    if rows.len() > 1 {
+        output::line(format!("\n{}", columns(&rows)));
+    }
+}
+
+fn root_key(key: &WrappedKey) -> serde_json::Value {
+    let keks: Vec<&str> = key.wraps.iter().map(|wrap| wrap.kek.as_str()).collect();
+    serde_json::json!({ "KeyID": key.id, "State": key.state.name(), "WrappedBy": keks })
 }
 
 fn as_json(archive: &Archive, bytes: usize, sizes: &[TableSize]) -> serde_json::Value {
@@ -117,6 +141,9 @@ fn as_json(archive: &Archive, bytes: usize, sizes: &[TableSize]) -> serde_json::
         "Version": m.floe_version,
         "ClusterVersion": m.cluster_version,
         "Redacted": m.redacted,
+        "Servers": m.servers,
+        "RootKeys": archive.state.root_keys().map(|key| root_key(key.as_ref())).collect::<Vec<_>>(),
+        "SealedAuthorities": archive.state.sealed_authorities().map(|a| Fingerprint::of(&a.certificate).to_string()).collect::<Vec<_>>(),
         "Bytes": bytes,
         "BodyBytes": m.body_bytes,
         "ContentDigest": m.digest.to_string(),

@@ -9,14 +9,14 @@ type Keep = Box<dyn Fn(&Authority) -> Result<(), String> + Send + Sync>;
 
 /// The authorities that this server can sign as. Clones share them.
 #[derive(Clone)]
-pub struct Keyring(Arc<Shared>);
+pub struct Signers(Arc<Shared>);
 
 struct Shared {
     known: RwLock<Vec<Arc<Authority>>>,
     keep: Keep,
 }
 
-impl Keyring {
+impl Signers {
     /// These authorities; `keep` puts a further one on disk.
     pub fn new(known: Vec<Authority>, keep: impl Fn(&Authority) -> Result<(), String> + Send + Sync + 'static) -> Self {
         Self(Arc::new(Shared { known: RwLock::new(known.into_iter().map(Arc::new).collect()), keep: Box::new(keep) }))
