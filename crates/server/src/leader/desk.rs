@@ -8,10 +8,13 @@ use floe_control::{
     broker::{self, GivenUp},
     deadline, garbage,
 };
-use floe_model::{EvalId, EvalStatus, Evaluation, JobType, NodeId, NodeStatus, Timestamp};
+use floe_model::{EvalId, EvalStatus, Evaluation, JobType, Nanos, NodeId, NodeStatus, Timestamp};
 use floe_state::{Change, Command, Effects, State, command::NodeStatusUpdate};
 use std::{collections::VecDeque, sync::Arc};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
 /// What is said of a node that was silent too long.
 const SILENT: &str = "Node heartbeat missed";
@@ -24,12 +27,14 @@ pub(super) struct Desk {
     idle_workers: VecDeque<(&'static [JobType], oneshot::Sender<Delivery>)>,
     commands: mpsc::Sender<Command>,
     nodes: usize,
+    /// When this desk began, on both clocks: see [`Desk::steady`].
+    began: (Timestamp, Instant),
     /// Spreads heartbeats; any cheap sequence will do.
     jitter: u16,
 }
 
 impl Desk {
-    pub(super) fn new(config: &ServerConfig, commands: mpsc::Sender<Command>) -> Self {
+    pub(super) fn new(config: &ServerConfig, commands: mpsc::Sender<Command>, now: Timestamp) -> Self {
         Desk {
             config: config.clone(),
             broker: Broker::default(),
@@ -38,8 +43,15 @@ impl Desk {
             idle_workers: VecDeque::new(),
             commands,
             nodes: 0,
+            began: (now, Instant::now()),
             jitter: 0,
         }
+    }
+
+    /// The time by a clock that nobody sets. Nodes are waited for by this one: when the machine's clock is put ahead, they have not been silent.
+    fn steady(&self) -> Timestamp {
+        let (stamp, instant) = self.began;
+        stamp.plus(Nanos::from_std(instant.elapsed()))
     }
 
     /// Starts over from the state: this server has just become the leader, or missed entries, or all of them are other ones after a restore.
@@ -53,8 +65,9 @@ impl Desk {
         for eval in view.evals().filter(|_| !planted::is_on(Bug::NewDeskForgetsEvaluations)) {
             self.take(eval.clone(), now);
         }
+        let steady = self.steady();
         for node in view.nodes().filter(|n| n.status != NodeStatus::Down) {
-            self.heartbeats.expect(&node.id, now);
+            self.heartbeats.expect(&node.id, steady);
         }
         self.nodes = view.nodes().count();
         self.deliver(now);
@@ -124,7 +137,7 @@ impl Desk {
                 let _ = reply.send(self.broker.is_outstanding(&eval, token));
             }
             Request::Heard { node, reply } => {
-                let _ = reply.send(self.heard(&node, now));
+                let _ = reply.send(self.heard(&node));
             }
             Request::Counts { reply } => {
                 let counts = Counts { broker: self.broker.counts(), blocked: self.blocked.len(), watched_nodes: self.heartbeats.len() };
@@ -134,10 +147,11 @@ impl Desk {
         self.deliver(now);
     }
 
-    fn heard(&mut self, node: &NodeId, now: Timestamp) -> u64 {
+    fn heard(&mut self, node: &NodeId) -> u64 {
         self.jitter = (self.jitter + 379) % 1000;
         let ttl = self.heartbeats.ttl(self.nodes, self.jitter);
-        self.heartbeats.heard(node, ttl, now);
+        let steady = self.steady();
+        self.heartbeats.heard(node, ttl, steady);
         u64::try_from(ttl.as_millis()).unwrap_or(0)
     }
 
@@ -180,7 +194,8 @@ impl Desk {
         if !evals.is_empty() {
             self.propose(Command::UpdateEvals { evals });
         }
-        let silent = self.heartbeats.tick(now);
+        let steady = self.steady();
+        let silent = self.heartbeats.tick(steady);
         if !silent.is_empty() {
             let down = |id| NodeStatusUpdate { id, status: NodeStatus::Down, message: SILENT.to_owned() };
             self.propose(Command::UpdateNodeStatus { updates: silent.into_iter().map(down).collect() });

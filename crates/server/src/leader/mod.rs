@@ -146,7 +146,7 @@ async fn lead(
 ) -> std::ops::ControlFlow<()> {
     // Subscribed before the view is taken, so that no entry falls between them.
     let mut events = consensus.events();
-    let mut desk = Desk::new(config, commands.clone());
+    let mut desk = Desk::new(config, commands.clone(), consensus.now());
     desk.rebuild(&consensus.view(), consensus.now());
     tracing::info!(server = %config.name, "this server leads");
     let mut tick = tokio::time::interval(TICK);
