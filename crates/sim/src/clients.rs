@@ -104,6 +104,10 @@ impl World {
     pub(crate) async fn client(self: Rc<Self>, number: u64) {
         while !self.is_over.get() {
             sleep(Duration::from_millis(self.executor.below(self.plan.think_ms))).await;
+            // A cluster that was recovered has forgotten what nobody that is left had: clients of the old one are not answered by it, nor by the old one.
+            if self.is_over.get() {
+                return;
+            }
             let Some((name, owner, server)) = self.any_server() else { continue };
             let key = key(self.executor.below(self.plan.keys));
             let wish = Wish { client: number, key, only_if: None };

@@ -25,6 +25,7 @@ impl World {
             self.mend(&name);
         }
         self.must_agree().await;
+        self.observer.borrow().check_restores(self);
         self.must_come_to_rest().await;
     }
 

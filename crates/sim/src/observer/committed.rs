@@ -127,9 +127,18 @@ impl Observer {
     }
 
     /// Somebody was told that a backup was restored.
-    pub(crate) fn told_restored(&self, world: &World, told: &Restored) {
-        let found = self.committed.entries.values().rev().map(|entry| entry.state.restored()).find(|found| found.id == told.id);
-        world.check_restored(told, found);
+    pub(crate) fn told_restored(&mut self, told: Restored) {
+        self.restored.push(told);
+    }
+
+    /// Looks at the restores that were said to be done.
+    pub(crate) fn check_restores(&self, world: &World) {
+        for told in &self.restored {
+            let found = self.committed.entries.values().map(|entry| entry.state.restored()).find(|found| found.id == told.id);
+            if found != Some(told) {
+                world.violated(Invariant::RestoreIsWhole, format!("{told:?} was said to be done, and the entries make {found:?}"));
+            }
+        }
     }
 
     fn first_and_wanted(&mut self, world: &World, index: u64, value: &str) {
@@ -156,7 +165,8 @@ impl Observer {
 
     /// What there is to look at after a recovery on that log: what it holds counts as committed, and nothing else.
     pub(crate) fn succeeded(&mut self, world: &World, name: &str, records: &[LogRecord], recovery: u64) -> Observer {
-        let mut next = Observer { recovery: Some(recovery), refused: self.refused.clone(), ..Observer::default() };
+        let (refused, memberships) = (self.refused.clone(), self.memberships.clone());
+        let mut next = Observer { recovery: Some(recovery), refused, memberships, ..Observer::default() };
         let first = records.first().map_or(0, LogRecord::index);
         let keeps = |index: u64, entry: &Entry| {
             index < first || records.iter().any(|r| r.index() == index && (r.position.term, digest(&r.payload)) == (entry.term, entry.sum))

@@ -16,6 +16,7 @@ mod work;
 
 use crate::{executor::Owner, world::World};
 use committed::Committed;
+use floe_state::restore::Restored;
 use logs::Mirror;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -56,6 +57,8 @@ pub(crate) struct Observer {
     committed: Committed,
     refused: BTreeSet<String>,
     told: BTreeMap<u64, String>,
+    /// Restores that somebody was told are done. They are looked at in the end: an answer may be there before the entries were.
+    restored: Vec<Restored>,
     /// The entry that made a cluster of one of what was left, whatever the voters were before.
     recovery: Option<u64>,
 }
