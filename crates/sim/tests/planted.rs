@@ -18,7 +18,7 @@ fn first_seed(bug: Bug) -> u64 {
         Bug::DuplicateProposalTaken => 9,
         Bug::SnapshotStateNotInstalled => 11,
         Bug::InterruptedIsRefused => 12,
-        Bug::TruncationNotWritten => 35,
+        Bug::TruncationNotWritten => 94,
         _ => 1,
     }
 }
