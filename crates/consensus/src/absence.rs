@@ -1,6 +1,6 @@
 //! Noticing that a leader's process has ended, before its lease does.
 //!
-//! A follower that has not heard the leader for [`OVERDUE`] heartbeats asks it. When nobody listens at its address, or the one that does says that
+//! A follower that has not heard the leader for one and a half heartbeats asks it. When nobody listens at its address, or the one that does says that
 //! it does not lead in that term, the leader is absent: its lease protects nobody any more, and waiting for its end would only cost time. A machine
 //! that is off or cut off does not answer at all, which says nothing: then the lease and the election timeout decide, as always.
 //!
@@ -24,10 +24,10 @@ const OVERDUE_HALVES: u32 = 3;
 struct Followed {
     vote: Vote,
     leader: Server,
-    /// How many voters, without the leader, come before this server.
-    rank: u32,
-    /// How many voters there are without the leader.
-    followers: u32,
+    /// How many voters there are.
+    voters: usize,
+    /// How many of them, without the leader, come before this server.
+    rank: usize,
     /// The voters but the leader and this server.
     others: Vec<Server>,
 }
@@ -45,7 +45,7 @@ pub(crate) async fn watch(server: Consensus) {
 async fn look(server: &Consensus) {
     let turn = server.timings().heartbeat / 2;
     // The vote of an absent leader, and how many turns ago that was noticed.
-    let mut absent: Option<(Vote, u32)> = None;
+    let mut absent: Option<(Vote, usize)> = None;
     loop {
         sleep(turn).await;
         let before = absent.take();
@@ -54,7 +54,8 @@ async fn look(server: &Consensus) {
             continue;
         }
         let turns = before.filter(|(vote, _)| *vote == followed.vote).map_or(0, |(_, turns)| turns.saturating_add(1));
-        if turns % followed.followers.max(1) == followed.rank {
+        // In turns: the others, and this server.
+        if turns % (followed.others.len() + 1) == followed.rank {
             stand(server, &followed).await;
         }
         absent = Some((followed.vote, turns));
@@ -67,7 +68,7 @@ async fn stand(server: &Consensus, followed: &Followed) {
     let asked = followed.others.iter().map(|other| server.peers().call(other, Rpc::Candidacy, &request, server.timings().heartbeat));
     let answers: Vec<Result<bool, CallError>> = join_all(asked).await;
     let agree = 1 + answers.iter().filter(|answer| matches!(answer, Ok(true))).count();
-    let voters = followed.others.len() + 2;
+    let voters = followed.voters;
     if agree <= voters / 2 {
         return;
     }
@@ -97,12 +98,12 @@ fn followed(server: &Consensus) -> Option<Followed> {
         return None;
     }
     let membership = &metrics.membership_config;
+    let voters = membership.membership().voter_ids().count();
     let followers: Vec<_> = membership.membership().voter_ids().filter(|id| *id != leader).collect();
     let rank = followers.iter().position(|id| id == server.id())?;
     let others = followers.iter().filter(|id| *id != server.id()).filter_map(|id| server_of(membership, id)).collect();
     let leader = server_of(membership, &leader)?;
-    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    Some(Followed { vote, leader, rank: count(rank), followers: count(followers.len()), others })
+    Some(Followed { vote, leader, voters, rank, others })
 }
 
 /// Asks the leader, for at most half a heartbeat: who is there answers sooner, and so does a machine without the process.

@@ -1,14 +1,15 @@
 //! What the leader does about root keys, as [`floe_control::keyring`] decides.
 
 use super::{NO_KEK, TRY_AGAIN};
-use crate::{Server, leader::now, server::ServerError};
+use crate::{Server, server::ServerError};
 use floe_control::keyring::{Holdings, Step, steps};
 use floe_keyring::{KekError, Keks, RootKey, SealError};
-use floe_model::{Nanos, Timestamp, keyring::KeyId};
+use floe_model::keyring::KeyId;
 use floe_state::{
     Command,
     keyring::{Activation, KeyringChange, NewKey, SealedAuthority, authority_context},
 };
+use tokio::time::Instant;
 
 /// A change of the root keys that is not made.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +57,8 @@ async fn propose(server: &Server, change: KeyringChange) -> Result<u64, KeyringE
 #[derive(Debug, Default)]
 pub(super) struct Leader {
     said: String,
-    not_before: Timestamp,
+    /// When something failed last.
+    failed: Option<Instant>,
 }
 
 impl Leader {
@@ -64,7 +66,7 @@ impl Leader {
     pub(super) async fn look(&mut self, server: &Server) {
         let state = server.view();
         let probe = Command::Keyring(Box::new(KeyringChange::Publish { id: KeyId::default() }));
-        if state.cluster_version() < probe.since() || now() < self.not_before {
+        if state.cluster_version() < probe.since() || self.failed.is_some_and(|at| at.elapsed() < TRY_AGAIN) {
             return;
         }
         let wrapping = keks(server).map(Keks::ids).unwrap_or_default();
@@ -73,7 +75,7 @@ impl Leader {
         let opened = server.root_keys().ids();
         let has = Holdings { keks: &wrapping, opened: &opened, authorities: &authorities };
         let mut failed = String::new();
-        for step in steps(&state, &has, now(), server.config().keyring) {
+        for step in steps(&state, &has, server.consensus().now(), server.config().keyring) {
             if let Err(error) = carry_out(server, step).await {
                 failed = error.to_string();
                 self.note_failure(&failed);
@@ -83,7 +85,7 @@ impl Leader {
     }
 
     fn note_failure(&mut self, error: &str) {
-        self.not_before = now().plus(Nanos::from_std(TRY_AGAIN));
+        self.failed = Some(Instant::now());
         if error != self.said {
             tracing::warn!(error, "a step about the root keys was not done; it is tried again");
         }

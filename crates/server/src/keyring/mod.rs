@@ -10,13 +10,14 @@ pub(crate) use lead::{KeyringError, make};
 
 use crate::Server;
 use floe_keyring::{Keks, RootKey};
-use floe_model::{Timestamp, keyring::KeyId};
+use floe_model::keyring::KeyId;
 use floe_state::{State, keyring::WrappedKey};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
+use tokio::time::Instant;
 
 /// How often the state is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -34,7 +35,7 @@ struct Closed {
     why: String,
     /// The row that was tried: another wrap may help.
     modify_index: u64,
-    tried: Timestamp,
+    tried: Instant,
 }
 
 /// The root keys of this server. Clones share them.
@@ -81,35 +82,35 @@ impl RootKeys {
     }
 
     /// Opens what is new, and forgets what is gone.
-    async fn follow(&self, state: &State, keks: Option<&Keks>, now: Timestamp) {
+    async fn follow(&self, state: &State, keks: Option<&Keks>) {
         self.edit(|known| {
             known.opened.retain(|id, _| state.root_key(id).is_some());
             known.closed.retain(|id, _| state.root_key(id).is_some());
         });
-        for key in state.root_keys().filter(|key| self.is_due(key, now)) {
+        for key in state.root_keys().filter(|key| self.is_due(key)) {
             match open(keks, key).await {
                 Ok(opened) => {
                     tracing::info!(key = %key.id, state = key.state.name(), "a root key is opened");
                     self.add(opened);
                 }
-                Err(why) => self.note_closed(key, why, now),
+                Err(why) => self.note_closed(key, why),
             }
         }
     }
 
-    fn is_due(&self, key: &WrappedKey, now: Timestamp) -> bool {
+    fn is_due(&self, key: &WrappedKey) -> bool {
         self.read(|known| {
-            let waits = |closed: &Closed| closed.modify_index == key.modify_index && now.since(closed.tried).to_std() < TRY_AGAIN;
+            let waits = |closed: &Closed| closed.modify_index == key.modify_index && closed.tried.elapsed() < TRY_AGAIN;
             !known.opened.contains_key(&key.id) && !known.closed.get(&key.id).is_some_and(waits)
         })
     }
 
-    fn note_closed(&self, key: &WrappedKey, why: String, now: Timestamp) {
+    fn note_closed(&self, key: &WrappedKey, why: String) {
         let is_new = self.read(|known| known.closed.get(&key.id).is_none_or(|closed| closed.why != why));
         if is_new {
             tracing::warn!(key = %key.id, state = key.state.name(), why, "a root key cannot be opened here");
         }
-        self.edit(|known| drop(known.closed.insert(key.id.clone(), Closed { why, modify_index: key.modify_index, tried: now })));
+        self.edit(|known| drop(known.closed.insert(key.id.clone(), Closed { why, modify_index: key.modify_index, tried: Instant::now() })));
     }
 }
 
@@ -130,7 +131,7 @@ pub(crate) async fn run(server: Server) {
         loop {
             tick.tick().await;
             let keks = server.config().keks.as_deref();
-            server.root_keys().follow(&server.view(), keks, crate::leader::now()).await;
+            server.root_keys().follow(&server.view(), keks).await;
             if server.leads() {
                 leader.look(&server).await;
             }
