@@ -52,10 +52,10 @@ async fn detach_may_be_repeated_and_may_find_half() {
     assert_eq!(network.audit().await.unwrap().missing.len(), 3);
     network.detach("a").await.unwrap();
     network.detach("a").await.unwrap();
-    assert!(network.audit().await.unwrap().is_clean());
+    check_clean(&network).await;
     assert!(matches!(network.detach("../etc").await, Err(NetworkError::Request(_))));
     network.attach(request("a", &[tcp(8080), tcp(8081)])).await.unwrap();
-    assert!(network.audit().await.unwrap().is_clean());
+    check_clean(&network).await;
     close(&world, &network).await;
 }
 
@@ -82,7 +82,7 @@ async fn a_namespace_that_a_process_holds_loses_its_link_all_the_same() {
     let held = std::fs::File::open(&a.netns).unwrap();
     network.detach("a").await.unwrap();
     let audit = network.audit().await.unwrap();
-    assert!(audit.is_clean());
+    assert!(audit.is_clean(), "{audit:?}");
     assert_eq!(audit.retiring, [a.link.as_ref().unwrap().host_interface.as_str()]);
     network.settle().await.unwrap();
     assert!(network.audit().await.unwrap().inventory.links.is_empty());
@@ -115,7 +115,7 @@ async fn ports_that_are_taken_are_refused_with_their_holder() {
         again = network.attach(request("b", &[tcp(9000), udp(8080)])).await;
     }
     again.unwrap();
-    assert!(network.audit().await.unwrap().is_clean());
+    check_clean(&network).await;
     close(&world, &network).await;
 }
 
@@ -136,7 +136,7 @@ async fn a_full_subnet_is_a_clear_error() {
     network.settle().await.unwrap();
     let again = network.attach(request("one-more", &[tcp(8080)])).await.unwrap();
     assert_eq!(address(&again).octets(), [172, 26, 64, 5]);
-    assert!(network.audit().await.unwrap().is_clean());
+    check_clean(&network).await;
     close(&world, &network).await;
 }
 
@@ -156,7 +156,7 @@ async fn a_full_bridge_is_a_clear_error() {
     network.detach("last").await.unwrap();
     network.settle().await.unwrap();
     network.attach(request("one-more", &[tcp(8080), tcp(8081)])).await.unwrap();
-    assert!(network.audit().await.unwrap().is_clean());
+    check_clean(&network).await;
     close(&world, &network).await;
 }
 
@@ -223,7 +223,7 @@ async fn connections_live_on_while_the_network_is_opened_again() {
         let (network, report) = world.open(std::slice::from_ref(&a)).await;
         assert_eq!(report, floe_network::OpenReport::default());
         assert_eq!(network.attachments().await.unwrap(), std::slice::from_ref(&a));
-        assert!(network.audit().await.unwrap().is_clean());
+        check_clean(&network).await;
         assert_eq!(ask(&mut connection).unwrap(), format!("a sees {OUTSIDE}"));
     }
     assert!(tcp_from(&world.outside(), (HOST, 8080)).is_ok());
@@ -275,7 +275,7 @@ async fn after_a_reboot_every_attachment_is_reported_and_everything_is_rebuilt()
     assert!(network.attachments().await.unwrap().is_empty());
     network.detach("a").await.unwrap();
     network.attach(request("a", &[tcp(8080)])).await.unwrap();
-    assert!(network.audit().await.unwrap().is_clean());
+    check_clean(&network).await;
     close(&world, &network).await;
 }
 
@@ -304,7 +304,7 @@ async fn damage_is_repaired_without_restarting_the_allocation() {
         let repaired: Vec<_> = report.repaired.iter().map(|r| r.what).collect();
         let expected: Vec<_> = [*what].into_iter().filter(|w| !w.is_empty()).collect();
         assert_eq!(repaired, expected);
-        assert!(network.audit().await.unwrap().is_clean(), "{what}");
+        check_clean(&network).await;
         assert_eq!(tcp_from(&world.outside(), (HOST, 8080)), Ok(format!("a sees {OUTSIDE}")), "{what}");
         assert_eq!(udp_from(&a.netns, (HOST, 8080)), Ok("a sees 172.26.64.1".into()), "{what}");
     }
@@ -405,7 +405,7 @@ async fn requests_of_many_tasks_are_served_one_after_the_other() {
         addresses.insert(address(&task.await.unwrap()));
     }
     assert_eq!(addresses.len(), 100);
-    assert!(network.audit().await.unwrap().is_clean());
+    check_clean(&network).await;
     close(&world, &network).await;
 }
 
@@ -419,7 +419,7 @@ async fn a_thousand_port_maps_are_rebuilt_in_one_transaction() {
     let (network, report) = world.open(&known).await;
     assert!(report.broken.is_empty());
     let audit = network.audit().await.unwrap();
-    assert!(audit.is_clean());
+    assert!(audit.is_clean(), "{audit:?}");
     assert_eq!(audit.inventory.port_maps.len(), 1_025);
     close(&world, &network).await;
 }
@@ -445,7 +445,7 @@ fn the_host_is_the_namespace_in_which_the_network_was_opened() {
     assert!(tcp_from(&world.outside(), (HOST, 8080)).is_ok());
     runtime.block_on(async {
         network.attach(request("b", &[tcp(8081)])).await.unwrap();
-        assert!(network.audit().await.unwrap().is_clean());
+        check_clean(&network).await;
         close(&world, &network).await;
     });
 }

@@ -36,7 +36,7 @@ async fn every_way_works_by_tcp_and_udp() {
         assert_eq!(tcp_from(from, to), Ok(answer.clone()), "{way}, tcp");
         assert_eq!(udp_from(from, to), Ok(answer), "{way}, udp");
     }
-    assert!(network.audit().await.unwrap().is_clean());
+    check_clean(&network).await;
     close(&world, &network).await;
 }
 

@@ -151,6 +151,12 @@ impl Drop for World {
     }
 }
 
+/// The kernel holds exactly what the network says.
+pub(crate) async fn check_clean(network: &Network) {
+    let audit = network.audit().await.unwrap();
+    assert!(audit.is_clean(), "{audit:?}");
+}
+
 /// Removes what a test has opened and checks that nothing of it is left in the host.
 pub(crate) async fn close(world: &World, network: &Network) {
     network.close().await.unwrap();

@@ -11,7 +11,7 @@ use floe_runtime::{
     Attached, Cgroup, Driver, ExitStatus, LogSpec, SpawnError, TaskDirs, TaskHandle, TaskProcess, TaskSpec, destroy, reattach, spawn,
 };
 
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 pub fn shim_exe() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_floe-shim"))
@@ -134,8 +134,10 @@ impl Fixture {
     }
 
     /// Every process on the machine that has this fixture's mark in its environment.
+    /// The processes of this fixture's tasks that run: what each is, and in which cgroups.
     pub fn processes(&self) -> Vec<String> {
         let mark = format!("FLOE_TEST_MARK={}", self.id);
+        let read = |entry: &fs::DirEntry, name: &str| fs::read_to_string(entry.path().join(name)).unwrap_or_default();
         fs::read_dir("/proc")
             .unwrap()
             .flatten()
@@ -143,7 +145,7 @@ impl Fixture {
                 fs::read(entry.path().join("environ"))
                     .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|item| item == mark.as_bytes()))
             })
-            .map(|entry| entry.file_name().into_string().unwrap())
+            .map(|entry| format!("{} {}", read(&entry, "stat"), read(&entry, "cgroup").replace('\n', " ")))
             .collect()
     }
 
