@@ -11,7 +11,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::cgroup::{Cgroup, TaskStats};
+use crate::cgroup::{Cgroup, Seen, TaskStats};
 use crate::error::{Doing, SystemError, chain};
 use crate::process::{self, ProcessId, boot_id};
 use crate::records::{self, EXIT, ExitStatus, STARTED, Started, TASK, TaskHandle};
@@ -152,7 +152,7 @@ pub fn reattach(handle: &TaskHandle) -> Result<Attached, SystemError> {
     // A directory that was used again has the cgroup of the task that runs there now.
     let is_current = TaskHandle::load(&handle.dir).ok().flatten().is_none_or(|current| current.shim == handle.shim);
     if is_current {
-        cgroup.kill_all(|| ())?;
+        cgroup.kill_all(Seen::default(), || ())?;
         cgroup.remove()?;
     }
     Ok(match exit {
@@ -249,17 +249,20 @@ impl TaskProcess {
 /// When processes cannot be killed or `dir` cannot be removed; calling it again continues.
 pub fn destroy(dir: &Path) -> Result<(), SystemError> {
     let handle = TaskHandle::load(dir).ok().flatten();
+    // A shim that was killed early has left no handle; then the task says where its cgroup is.
+    let from_task =
+        || records::read::<TaskSpec>(&dir.join(TASK)).ok().flatten().filter(|spec| spec.validate().is_ok()).map(|spec| spec.cgroup());
+    let cgroup = handle.as_ref().map(|handle| handle.cgroup.clone()).or_else(from_task).map(Cgroup::new).transpose()?;
+    // What the shim watches may begin to die with it.
+    let mut seen = Seen::default();
+    cgroup.iter().for_each(|cgroup| cgroup.see(&mut seen));
     if let Some(shim) = handle.as_ref().map(|handle| handle.shim.open()).transpose()?.flatten() {
         // The shim first: it could be about to start something.
         process::send_signal(shim.as_fd(), Signal::KILL)?;
         process::wait_ended(shim.as_fd(), SHIM_KILL_TIMEOUT)?;
     }
-    // A shim that was killed early has left no handle; then the task says where its cgroup is.
-    let from_task =
-        || records::read::<TaskSpec>(&dir.join(TASK)).ok().flatten().filter(|spec| spec.validate().is_ok()).map(|spec| spec.cgroup());
-    if let Some(path) = handle.map(|handle| handle.cgroup).or_else(from_task) {
-        let cgroup = Cgroup::new(path)?;
-        cgroup.kill_all(|| ())?;
+    if let Some(cgroup) = cgroup {
+        cgroup.kill_all(seen, || ())?;
         cgroup.remove()?;
     }
     match fs::remove_dir_all(dir) {

@@ -10,7 +10,7 @@ mod stats;
 use std::collections::{BTreeMap, btree_map::Entry};
 use std::fs;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -27,9 +27,13 @@ use crate::spec::Resources;
 /// How long killed processes may take to disappear before a clean-up gives up: a process in an uninterruptible system call cannot be killed.
 pub(crate) const KILL_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a process that was killed and left its cgroup may take to be gone.
-const DYING_TIMEOUT: Duration = Duration::from_secs(1);
+const DYING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause between looks at a cgroup whose processes are ending: v1 has no event that tells when the last one is gone.
 const KILL_POLL: Duration = Duration::from_millis(2);
+
+/// Processes of a cgroup. Version 2 does not name those any more that begin to die: who wants to wait for them must have seen them before.
+#[derive(Default)]
+pub(crate) struct Seen(BTreeMap<i32, OwnedFd>);
 
 /// One cgroup: the same relative path in every tree of the machine.
 #[derive(Debug, Clone)]
@@ -179,21 +183,25 @@ impl Cgroup {
         !pids.is_empty()
     }
 
-    /// Kills until nothing is left; `reap` is called between two looks, for a caller that is the parent.
+    /// Adds what is in it now.
+    pub(crate) fn see(&self, seen: &mut Seen) {
+        for pid in self.processes() {
+            if let Entry::Vacant(new) = seen.0.entry(pid)
+                && let Ok(Some(pidfd)) = process::pidfd_open(pid)
+            {
+                new.insert(pidfd);
+            }
+        }
+    }
+
+    /// Kills until nothing is left of what is in it or was `seen` in it; `reap` is called between two looks, for a caller that is the parent.
     ///
     /// # Errors
     /// When processes are still there after [`KILL_TIMEOUT`].
-    pub(crate) fn kill_all(&self, mut reap: impl FnMut()) -> Result<(), SystemError> {
+    pub(crate) fn kill_all(&self, mut seen: Seen, mut reap: impl FnMut()) -> Result<(), SystemError> {
         let deadline = Instant::now() + KILL_TIMEOUT;
-        let mut dying = BTreeMap::new();
         loop {
-            for pid in self.processes() {
-                if let Entry::Vacant(new) = dying.entry(pid)
-                    && let Ok(Some(pidfd)) = process::pidfd_open(pid)
-                {
-                    new.insert(pidfd);
-                }
-            }
+            self.see(&mut seen);
             if !self.kill_once() {
                 break;
             }
@@ -212,7 +220,7 @@ impl Cgroup {
         }
         // Version 2 takes a process off the list when it begins to die, a moment before its memory and files are gone.
         let deadline = Instant::now() + DYING_TIMEOUT;
-        for pidfd in dying.values() {
+        for pidfd in seen.0.values() {
             process::wait_ended(pidfd.as_fd(), deadline.saturating_duration_since(Instant::now()))?;
         }
         reap();

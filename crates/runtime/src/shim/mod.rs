@@ -33,7 +33,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns};
 use nix::unistd::{ForkResult, fork, pipe2, setsid};
 
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Cgroup, Seen};
 use crate::error::{Doing, SystemError, chain};
 use crate::process::ProcessId;
 use crate::records::{self, EXIT, ExitStatus, HANDLE, STARTED, Started, TASK, TaskHandle};
@@ -207,7 +207,7 @@ fn set_oom_score(score: &str) {
 
 /// Leaves nothing but the records. The status is written first: what goes wrong afterwards must not lose it.
 fn finish(dir: &Path, cgroup: &Cgroup, mut status: ExitStatus) -> ExitCode {
-    let killed = cgroup.kill_all(supervise::reap_orphans);
+    let killed = cgroup.kill_all(Seen::default(), supervise::reap_orphans);
     let code = record_exit(dir, &status);
     let cleaned = killed.and_then(|()| cgroup.remove());
     if let Err(error) = cleaned {

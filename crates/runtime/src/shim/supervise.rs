@@ -8,7 +8,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::RunningTask;
 use super::output::Output;
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Cgroup, Seen};
 use crate::error::{Doing, SystemError};
 use crate::process;
 use crate::records::{ExitStatus, now_ns};
@@ -54,7 +54,7 @@ pub(super) fn supervise(
         }
     };
     let finished_at_ns = now_ns();
-    cgroup.kill_all(reap_orphans)?;
+    cgroup.kill_all(Seen::default(), reap_orphans)?;
     output.drain();
     Ok(ExitStatus { oom_killed: cgroup.oom_kills() > 0, finished_at_ns, ..decode(wait_status) })
 }
