@@ -2,8 +2,10 @@
 //!
 //! Blocking, for the network's own threads. Nothing here decides what should exist.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -21,6 +23,10 @@ use crate::rtnl::{self, LOOPBACK_INDEX, LinkState, Pair};
 
 /// How many connections are deleted in one call, so that the acknowledgements fit the receive buffer.
 const DELETIONS_PER_CALL: usize = 64;
+
+/// How often the port maps are read while the kernel moves them, and how long it is left to do so in between.
+const LISTINGS: usize = 100;
+const LIST_AGAIN: Duration = Duration::from_millis(10);
 
 /// The kernel as seen from the namespace that plays the host.
 pub(crate) struct Kernel {
@@ -151,7 +157,22 @@ impl Kernel {
     }
 
     /// The port maps of our table; none when there is no table.
+    ///
+    /// After many were added the kernel moves them to a larger hash table, and what is read meanwhile has some of them twice and others not
+    /// at all. That is over in moments.
     pub(crate) fn port_maps(&mut self, table: &str) -> Result<Vec<(String, Ipv4Addr, Port)>, KernelError> {
+        for _ in 0..LISTINGS {
+            let found = self.list_port_maps(table)?;
+            let mut seen = BTreeSet::new();
+            if found.iter().all(|(_, _, port)| seen.insert((port.protocol, port.host_ip, port.host_port))) {
+                return Ok(found);
+            }
+            std::thread::sleep(LIST_AGAIN);
+        }
+        Err(KernelError::refused("list the port maps: the kernel keeps moving them", Errno::EAGAIN))
+    }
+
+    fn list_port_maps(&mut self, table: &str) -> Result<Vec<(String, Ipv4Addr, Port)>, KernelError> {
         let mut found = Vec::new();
         for request in nft::dump_elements(table) {
             match self.netfilter.query(&request, |_, p| Some(nft::parse_elements(p))) {
