@@ -18,6 +18,7 @@ use floe_server::{
     rpc::{self, Doorkeeper},
     serve,
 };
+use nix::sys::stat::{Mode as FileMode, umask};
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -68,6 +69,9 @@ impl Agent {
     pub(crate) async fn start(config: &AgentConfig, supervisor: &Supervisor) -> anyhow::Result<Agent> {
         if config.client {
             Self::check_host()?;
+            // A unit's UMask=0077 would close folders that tasks come by (/run/floe, their root file systems), and be the tasks' own. What is secret is made
+            // with a mode that says so.
+            umask(FileMode::from_bits_truncate(0o022));
         }
         let bridge = config.client.then(|| BridgeLock::take(&config.network.bridge)).transpose()?;
         let (path, temporary) = data_folder(config)?;
