@@ -108,7 +108,7 @@
                 echo "the demo makes a container and a network, which needs root: sudo nix run .#demo" >&2
                 exit 1
               fi
-              exec floe up ${./nix/demo.nix} -var busybox=${lib.getExe pkgs.busybox} "$@"
+              exec floe up ${./nix}/demo.nix -var busybox=${lib.getExe pkgs.busybox} "$@"
             '';
           };
           app = package: description: {

@@ -102,8 +102,6 @@ let
     # The last to go when memory runs out; tasks and their shims have scores of their own.
     OOMScoreAdjust = -900;
     TasksMax = "infinity";
-    RestrictRealtime = true;
-    LockPersonality = true;
   };
 in
 {

@@ -92,6 +92,7 @@ else
   pkgs.runCommand "floe-module-tests" {
     passthru = {
       inherit configurations units;
+      lane = import ./lane.nix { inherit self lib; };
       count =
         builtins.length (builtins.attrNames cases.accepted)
         + builtins.length (builtins.attrNames cases.refused)

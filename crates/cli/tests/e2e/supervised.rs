@@ -2,6 +2,7 @@
 
 use crate::{
     agent::Agent,
+    command::run,
     world::{World, world},
 };
 use nix::{
@@ -13,6 +14,7 @@ use std::{
     fs,
     io::ErrorKind,
     os::unix::{fs::PermissionsExt, net::UnixDatagram},
+    path::Path,
     process::{Child, Stdio},
     time::Duration,
 };
@@ -131,6 +133,32 @@ fn a_configuration_is_checked_without_being_used() {
         assert!(world.floe(&["config", "validate", &good]).ok().contains("The configuration is valid"));
         world.floe(&["config", "validate", &good, &over]).fails(1, &["at most 7 servers"]);
         world.floe(&["config", "validate", "/nonexistent/agent.hcl"]).fails(1, &["there is no /nonexistent/agent.hcl"]);
-        assert!(!std::path::Path::new("/nonexistent").exists());
+        assert!(!Path::new("/nonexistent").exists());
+    });
+}
+
+#[test]
+fn a_secret_that_is_a_credential_may_be_read_by_the_units_group() {
+    world(|world| {
+        let folder = world.dir().join("credentials");
+        fs::create_dir(&folder).unwrap();
+        let (secret, empty) = (folder.join("secret"), folder.join("empty"));
+        fs::write(&secret, world.floe(&["server", "bootstrap-secret"]).ok()).unwrap();
+        fs::write(&empty, "\n").unwrap();
+        let validate = |secret: &Path, credentials: &Path| {
+            let server = json!({ "enabled": true, "bootstrap_expect": 3, "bootstrap_secret_file": secret });
+            let file = world.file("agent.json", json!({ "data_dir": "/nonexistent", "server": server }).to_string());
+            let mut command = world.command(&["config", "validate", file.to_str().unwrap()]);
+            command.env("CREDENTIALS_DIRECTORY", credentials);
+            run(command)
+        };
+        let mode = |mode: u32| fs::set_permissions(&secret, fs::Permissions::from_mode(mode)).unwrap();
+        mode(0o440);
+        fs::set_permissions(&empty, fs::Permissions::from_mode(0o400)).unwrap();
+        validate(&secret, &folder).ok();
+        validate(&empty, &folder).ok();
+        validate(&secret, world.dir()).fails(1, &["can be read by others than its owner"]);
+        mode(0o444);
+        validate(&secret, &folder).fails(1, &["can be read by others than its owner"]);
     });
 }
