@@ -47,15 +47,19 @@ def write(machine, path, text, mode="0644"):
     machine.succeed(f"install -D -m {mode} /dev/null {path} && printf %s {shlex.quote(text)} >{path}")
 
 
+def install_unit(machine, made):
+    unit, changed = re.subn(r"(?m)^ExecStart=\S+/bin/floe", "ExecStart=/usr/local/bin/floe", made["unit"])
+    t.assertEqual(changed, 1)
+    write(machine, "/etc/systemd/system/floe.service", unit)
+
+
 def install(machine):
     """What `nixos-rebuild switch` would put there. The program's path is another one, and nothing else."""
     made = MADE["machines"][machine.name]
-    unit, changed = re.subn(r"(?m)^ExecStart=\S+/bin/floe", "ExecStart=/usr/local/bin/floe", made["unit"])
-    t.assertEqual(changed, 1)
     t.assertEqual(made["address"], machine.address, "the inventory's addresses are those of the machines")
     machine.copy_from_host(MADE["floe"], "/usr/local/bin/floe")
     write(machine, "/etc/floe/agent.json", json.dumps(made["configuration"]))
-    write(machine, "/etc/systemd/system/floe.service", unit)
+    install_unit(machine, made)
     if made["user"]:
         machine.succeed("useradd --system --home-dir /var/lib/floe --shell /usr/sbin/nologin floe")
     # Everybody else is shut out, so the modules' rules are what lets the others in.
@@ -154,6 +158,16 @@ with subtest("secrets that served once may go"):
     for machine in [one, four]:
         machine.succeed("systemctl restart floe.service", timeout=60)
     wait_for("one is back", lambda: voters(one) == ["one", "three", "two"])
+
+with subtest("a server becomes a client, too, and goes back"):
+    plain = MADE["machines"]["two"]
+    both = dict(plain, unit=MADE["machines"]["three"]["unit"], configuration=dict(plain["configuration"], client={"enabled": True}))
+    for made, owner in [(both, "root"), (plain, "floe")]:
+        install_unit(two, made)
+        write(two, "/etc/floe/agent.json", json.dumps(made["configuration"]))
+        two.succeed("systemctl daemon-reload", "systemctl restart floe.service", timeout=60)
+        t.assertEqual(two.succeed("stat --format %U /var/lib/floe /var/lib/floe/identity /var/lib/floe/server").split(), [owner] * 3)
+        wait_for(f"two is back, as {owner}", lambda: voters(two) == ["one", "three", "two"])
 
 with subtest("a job runs, and a restart of the agent does not touch it"):
     write(four, "/root/web.hcl", JOB)
