@@ -4,6 +4,7 @@ use super::{
     config::{AgentConfig, Mode},
     host::BridgeLock,
     identity::{self, Identity},
+    notify::Supervisor,
     temporary::Temporary,
 };
 use crate::VERSION;
@@ -17,6 +18,7 @@ use floe_server::{
     rpc::{self, Doorkeeper},
     serve,
 };
+use nix::sys::stat::{Mode as FileMode, umask};
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -63,10 +65,13 @@ struct Common<'a> {
 }
 
 impl Agent {
-    /// Starts what the configuration asks for.
-    pub(crate) async fn start(config: &AgentConfig) -> anyhow::Result<Agent> {
+    /// Starts what the configuration asks for. `supervisor` hears of it when that waits for others.
+    pub(crate) async fn start(config: &AgentConfig, supervisor: &Supervisor) -> anyhow::Result<Agent> {
         if config.client {
             Self::check_host()?;
+            // A unit's UMask=0077 would close folders that tasks come by (/run/floe, their root file systems), and be the tasks' own. What is secret is made
+            // with a mode that says so.
+            umask(FileMode::from_bits_truncate(0o022));
         }
         let bridge = config.client.then(|| BridgeLock::take(&config.network.bridge)).transpose()?;
         let (path, temporary) = data_folder(config)?;
@@ -74,7 +79,9 @@ impl Agent {
         let listener = listen(SocketAddr::new(config.http_bind, config.http_port), "HTTP").await?;
         let rpc_listener = listen(SocketAddr::new(config.bind, config.rpc_port), "RPC").await?;
         let identity = match config.tls {
-            true => Some(Arc::new(identity::open(config, &path, &identity::Ports { rpc: &rpc_listener, http: &listener }).await?)),
+            true => Some(Arc::new(
+                identity::open(config, &path, &identity::Meanwhile { rpc: &rpc_listener, http: &listener, supervisor }).await?,
+            )),
             false => None,
         };
         let security = identity.as_ref().map_or(Security::Plain, |i| Security::Tls(i.credentials.clone()));
@@ -149,12 +156,17 @@ impl Agent {
 
     /// Says what runs where.
     pub(crate) fn say_where(&self) {
-        let parts = match (&self.server, &self.client) {
+        let address = format!("http://{}", self.http);
+        tracing::info!(%address, data = %self.folder.display(), version = VERSION, "floe agent started: {}", self.parts());
+    }
+
+    /// What this agent is.
+    pub(crate) fn parts(&self) -> &'static str {
+        match (&self.server, &self.client) {
             (Some(_), Some(_)) => "server and client",
             (Some(_), None) => "server",
             _ => "client",
-        };
-        tracing::info!(address = %format!("http://{}", self.http), data = %self.folder.display(), version = VERSION, "floe agent started: {parts}");
+        }
     }
 
     /// Waits until the node is known to the servers.

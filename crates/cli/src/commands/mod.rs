@@ -13,8 +13,8 @@ mod source;
 mod up;
 
 use crate::args::{
-    AllocCommand, AutopilotCommand, CaCommand, Cli, Command, Global, JobCommand, NodeCommand, OperatorCommand, RaftCommand, RootCommand,
-    ServerCommand, ServiceCommand, SnapshotCommand,
+    AllocCommand, AutopilotCommand, CaCommand, Cli, Command, ConfigCommand, Global, JobCommand, NodeCommand, OperatorCommand, RaftCommand,
+    RootCommand, ServerCommand, ServiceCommand, SnapshotCommand,
 };
 use anyhow::{Context, anyhow};
 use clap::CommandFactory;
@@ -73,6 +73,11 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 SnapshotCommand::Verify { file } => operator::snapshot::verify(&file),
             },
         },
+        Command::Config { command: ConfigCommand::Validate { paths } } => {
+            crate::agent::validate(paths)?;
+            crate::output::line("The configuration is valid");
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "floe", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

@@ -5,7 +5,7 @@ use super::{
     source,
 };
 use crate::{
-    agent::{Agent, AgentConfig, Ending, Interrupts, Mode, start_logging},
+    agent::{Agent, AgentConfig, Ending, Interrupts, Mode, Supervisor, start_logging},
     args::{AgentArgs, JobFileArgs, UpArgs},
     output::{self, Progress},
 };
@@ -58,7 +58,7 @@ async fn up(args: &UpArgs, config: AgentConfig, source: source::Source, job: &Jo
     let mut progress = Progress::new();
     progress.waiting("starts the agent");
     let mut interrupts = Interrupts::listen()?;
-    let agent = Agent::start(&config).await?;
+    let agent = Agent::start(&config, &Supervisor::default()).await?;
     let result = tokio::select! {
         result = serve_job(args, &agent, source, job, &mut progress) => result,
         () = interrupts.next() => Ok(ExitCode::SUCCESS),

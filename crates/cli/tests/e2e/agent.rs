@@ -27,6 +27,8 @@ pub(crate) struct AgentBuilder<'w> {
     name: String,
     number: u16,
     host: Option<Host>,
+    /// The shell's umask for it; `None`: that of the test.
+    umask: Option<&'static str>,
     config: Value,
 }
 
@@ -39,6 +41,8 @@ pub(crate) struct Agent {
     http: SocketAddr,
     /// Where it runs, if not on the world's host.
     host: Option<Host>,
+    /// The shell's umask for it; `None`: that of the test.
+    umask: Option<&'static str>,
     bridge: String,
     server: bool,
     /// The port of its RPC.
@@ -67,7 +71,7 @@ impl World {
                 "netns_dir": format!("/run/{name}/netns"),
             },
         });
-        AgentBuilder { world: self, name: name.to_owned(), number, host: None, config }
+        AgentBuilder { world: self, name: name.to_owned(), number, host: None, umask: None, config }
     }
 
     /// An agent with the settings of [`World::agent`], started and ready.
@@ -87,6 +91,11 @@ impl AgentBuilder<'_> {
     pub(crate) fn on(mut self, host: Host) -> Self {
         self.host = Some(host);
         self.set(|c| c["bind_addr"] = json!(host.ip()))
+    }
+
+    /// With another umask than most processes have.
+    pub(crate) fn umask(self, umask: &'static str) -> Self {
+        Self { umask: Some(umask), ..self }
     }
 
     /// Only a server.
@@ -128,6 +137,7 @@ impl AgentBuilder<'_> {
             log: world.dir().join(format!("{name}.log")),
             http: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), FIRST_PORT + 2 * self.number),
             host: self.host,
+            umask: self.umask,
             bridge: self.config["client"]["bridge_network_name"].as_str().unwrap().to_owned(),
             server: self.config["server"]["enabled"] == true,
             rpc: Mutex::new(FIRST_PORT + 2 * self.number + 1),
@@ -193,7 +203,15 @@ impl Agent {
 
     /// The command that runs it, for tests in which it ends by itself.
     pub(crate) fn command_for_reading(&self) -> Command {
-        let mut command = Command::new(FLOE);
+        let mut command = match self.umask {
+            None => Command::new(FLOE),
+            // The shell becomes the agent, under the same process id.
+            Some(umask) => {
+                let mut shell = Command::new("/bin/sh");
+                shell.args(["-c", "umask \"$0\" && exec \"$@\"", umask, FLOE]);
+                shell
+            }
+        };
         command.args(["agent", "-config"]).arg(&self.config).stdin(Stdio::null());
         marked(&mut command, &self.tag, &self.tmp);
         command

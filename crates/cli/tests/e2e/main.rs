@@ -42,6 +42,7 @@ mod races;
 mod recover;
 mod restart;
 mod rotation;
+mod supervised;
 mod tasks;
 mod templates;
 mod up;

@@ -259,3 +259,21 @@ fn several_tasks_of_a_group_share_a_folder_and_a_network() {
         eventually("both are gone", || pids.iter().all(|p| !std::path::Path::new(&format!("/proc/{p}")).exists()).then_some(()));
     });
 }
+
+/// The NixOS module runs the agent so. No container could be made before the agent set a umask of its own, for /run/floe was closed to the task.
+#[test]
+fn an_agent_that_closes_its_files_decides_nothing_for_its_tasks() {
+    world(|world| {
+        let agent = world.agent("n1").umask("077").start();
+        for driver in ["exec", "raw_exec"] {
+            let job = batch(driver, "umask; cat \"$NOMAD_TASK_DIR/page\"").driver(driver).group(|g| {
+                g["Tasks"][0]["Templates"] = json!([{ "EmbeddedTmpl": "hello\n", "DestPath": "local/page" }]);
+            });
+            agent.api().submit(&job);
+            let alloc = agent.api().wait("it ended", &job.path("/allocations"), |all| {
+                all.as_array()?.iter().find(|a| a["ClientStatus"] == "complete" || a["ClientStatus"] == "failed").cloned()
+            });
+            assert_eq!(agent.api().logs(&id(&alloc), "t", "stdout"), "0022\nhello\n", "{driver}: {:?}", events(&alloc, "t"));
+        }
+    });
+}

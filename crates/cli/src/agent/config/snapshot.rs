@@ -11,7 +11,7 @@ use std::{
 };
 
 /// Where systemd puts the credentials of a unit (`LoadCredential=`).
-const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
+pub(super) const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 
 /// Refuses backups that would not be made, or not be kept.
 pub(super) fn check(snapshot: &SnapshotBlock, is_server: bool) -> anyhow::Result<()> {

@@ -163,6 +163,8 @@ fn what_begins_a_cluster_is_checked_before_anything_is_started() {
     assert!(why(1).contains("bootstrap_secret_file") && why(1).contains("bootstrap_expect of 2 or more"));
     let plain = "data_dir = \"/a\"\nserver {\n enabled = true\n bootstrap_expect = 2\n}\ntls {\n rpc = false\n}";
     assert!(super::tests::load(&[("a.hcl", plain)], |_| {}).unwrap_err().to_string().contains("needs TLS"));
+    write("\n", 0o600);
+    assert!(load(3).unwrap().bootstrap_secret.is_none(), "what a unit has whose secret is gone");
     write("hunter2", 0o600);
     assert!(why(3).contains("this is not a bootstrap secret"), "{}", why(3));
     write(&floe_pki::BootstrapSecret::draw().text(), 0o640);
@@ -183,6 +185,22 @@ fn the_example_has_every_setting_and_its_comments_are_true() {
     assert_eq!(whole.snapshots().map(|s| s.schedule), Some(Schedule::default()));
     assert_eq!((whole.network, whole.raw_exec), (NetworkConfig::default(), false));
     assert_eq!((whole.http_port, whole.rpc_port), (floe_api::HTTP_PORT, floe_api::RPC_PORT));
+}
+
+/// What the NixOS modules know of the agent's keys. They refuse at evaluation what the agent would refuse on the machine.
+#[test]
+fn the_nixos_modules_know_the_same_keys() {
+    let list: Value = serde_json::from_str(include_str!("../../../../../modules/keys.json")).unwrap();
+    let known = serde_json::to_value(ConfigFile::default()).unwrap();
+    let mut known: Vec<&String> = known.as_object().unwrap().keys().collect();
+    known.sort();
+    let mut not_yet = [NOT_YET, KEYS_NOT_YET].concat();
+    not_yet.sort_unstable();
+    assert_eq!(
+        list,
+        serde_json::json!({ "known": known, "notYet": not_yet }),
+        "bring modules/keys.json in line with ConfigFile and the lists of what is not there yet"
+    );
 }
 
 /// Every key of a document, however deep.

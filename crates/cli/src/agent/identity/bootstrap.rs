@@ -2,7 +2,7 @@
 //!
 //! What to do is decided by [`floe_control::bootstrap`]; here the others are asked, and this server answers them on its RPC port.
 
-use super::{AgentConfig, CERTIFICATE_LIFETIME, IdentityFile, Record, name, now};
+use super::{super::notify::Supervisor, AgentConfig, CERTIFICATE_LIFETIME, IdentityFile, Record, name, now};
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use floe_api::rpc::{BOOTSTRAP, Standing};
@@ -33,10 +33,11 @@ const MAX_ANSWER_BYTES: usize = 64 << 10;
 /// How soon the log says the same again, and how late at most.
 const SAY_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 
-/// The agent's ports. While it waits they say so.
-pub(in crate::agent) struct Ports<'a> {
+/// What an agent has while it waits: its ports, which say so, and who started it.
+pub(in crate::agent) struct Meanwhile<'a> {
     pub(in crate::agent) rpc: &'a Listener,
     pub(in crate::agent) http: &'a Listener,
+    pub(in crate::agent) supervisor: &'a Supervisor,
 }
 
 /// What came of waiting.
@@ -63,14 +64,14 @@ pub(super) async fn wait(
     file: &IdentityFile,
     key: &Keypair,
     record: &Record,
-    ports: &Ports<'_>,
+    meanwhile: &Meanwhile<'_>,
 ) -> anyhow::Result<Outcome> {
     let expect = config.bootstrap_expect;
     let secret = config.bootstrap_secret.clone().context(
         "bootstrap_expect is more than 1, but there is no secret by which the servers know each other: make one (floe server bootstrap-secret) and give \
          the same to all of them in a file of mode 0600 (server.bootstrap_secret_file); to join a cluster that exists, give a token (join_token_file)",
     )?;
-    let own_address = config.advertised(ports.rpc.address);
+    let own_address = config.advertised(meanwhile.rpc.address);
     let others: Vec<String> = config.retry_join.iter().filter(|address| **address != own_address).cloned().collect();
     if others.is_empty() {
         bail!("bootstrap_expect is {expect}, but server.retry_join names no other server: name all of them there, on each of them");
@@ -78,7 +79,9 @@ pub(super) async fn wait(
     let supports = (!record.supports.is_empty()).then(|| record.supports.parse()).transpose().context("identity file")?;
     let (own, told) = watch::channel(Founder { id: key.id(), expect, supports });
     let (say, said) = watch::channel("this server looks for the others that are to begin the cluster".to_owned());
-    let servings = serve_meanwhile(config, key, ports, (secret.clone(), told), said)?;
+    let servings = serve_meanwhile(config, key, meanwhile, (secret.clone(), told), said)?;
+    // The others may be started only after this one: whoever waits for this agent to be ready must not wait for them.
+    meanwhile.supervisor.ready(&format!("waiting to begin a cluster of {expect} servers"));
     tracing::info!(server = %key.id(), servers = others.join(", "), "waiting to begin a cluster of {expect} servers");
     if let Some(warning) = warn_of_even(usize::from(expect)) {
         tracing::warn!("bootstrap_expect: {warning}");
@@ -96,7 +99,7 @@ pub(super) async fn wait(
 fn serve_meanwhile(
     config: &AgentConfig,
     key: &Keypair,
-    ports: &Ports<'_>,
+    meanwhile: &Meanwhile<'_>,
     (secret, told): (BootstrapSecret, watch::Receiver<Founder<AgentId>>),
     said: watch::Receiver<String>,
 ) -> anyhow::Result<[Serving; 2]> {
@@ -106,8 +109,8 @@ fn serve_meanwhile(
         authority.issue(&request, Role::Server, now(), CERTIFICATE_LIFETIME).context("make a certificate for the meantime")?;
     let trust = Trust::new(vec![authority.certificate().clone()])?;
     let credentials = Credentials::new(key.clone(), certificate, trust, Clock::new(now))?;
-    let rpc = ports.rpc.share().context("share the RPC port")?;
-    let api = ports.http.share().context("share the HTTP port")?;
+    let rpc = meanwhile.rpc.share().context("share the RPC port")?;
+    let api = meanwhile.http.share().context("share the HTTP port")?;
     Ok([
         serve(rpc, waiting_router(secret, told), Acceptor::new(Security::Tls(credentials))),
         serve(api, http::waiting_router(said), Acceptor::new(Security::Plain)),

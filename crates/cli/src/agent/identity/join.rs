@@ -1,6 +1,6 @@
 //! Joining: a token, a key, and a server that can be reached make a certificate.
 
-use super::{AgentConfig, Record, name, now};
+use super::{super::notify::Supervisor, AgentConfig, Record, name, now};
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use floe_api::rpc::{self, Join, Joined};
@@ -28,7 +28,15 @@ enum Answer {
 }
 
 /// Asks one server after the other until one lets this machine in or refuses, `first` before those of the configuration.
-pub(super) async fn join(config: &AgentConfig, token: &str, key: &Keypair, first: &[String]) -> anyhow::Result<(Record, Vec<String>)> {
+///
+/// `supervisor` hears of it when none could be reached: that is no failure of this agent.
+pub(super) async fn join(
+    config: &AgentConfig,
+    token: &str,
+    key: &Keypair,
+    first: &[String],
+    supervisor: &Supervisor,
+) -> anyhow::Result<(Record, Vec<String>)> {
     let token: JoinToken = token.parse().context("join token")?;
     let configured = if config.server { &config.retry_join } else { &config.file.client.servers };
     let mut servers = first.to_vec();
@@ -49,6 +57,7 @@ pub(super) async fn join(config: &AgentConfig, token: &str, key: &Keypair, first
                 Answer::NotNow(why) => tracing::warn!(server, why, "not joined yet"),
             }
         }
+        supervisor.ready(&format!("waiting to be let into the cluster by {}", servers.join(", ")));
         tokio::time::sleep(PAUSE).await;
     }
 }

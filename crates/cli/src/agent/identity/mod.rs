@@ -12,7 +12,7 @@ mod renew;
 use super::config::AgentConfig;
 pub(crate) use again::Heir;
 use anyhow::{Context, bail};
-pub(super) use bootstrap::Ports;
+pub(super) use bootstrap::Meanwhile;
 pub(super) use file::IdentityFile;
 use file::Record;
 use floe_model::Timestamp;
@@ -45,14 +45,14 @@ pub(super) fn now() -> Timestamp {
 }
 
 /// The identity of this machine: the one that it has, or a new one. Joining waits for a server that can be reached.
-pub(super) async fn open(config: &AgentConfig, data: &Path, ports: &Ports<'_>) -> anyhow::Result<Identity> {
+pub(super) async fn open(config: &AgentConfig, data: &Path, meanwhile: &Meanwhile<'_>) -> anyhow::Result<Identity> {
     let file = IdentityFile::at(data);
     let found = file.load()?;
     let is_new = found.as_ref().is_none_or(|record| record.certificate.is_empty());
     let (record, servers) = match found {
         Some(record) if !is_new => (record, Vec::new()),
         begun => {
-            let (record, servers) = make(config, &file, begun, ports).await?;
+            let (record, servers) = make(config, &file, begun, meanwhile).await?;
             file.save(&record)?;
             (record, servers)
         }
@@ -87,20 +87,20 @@ async fn make(
     config: &AgentConfig,
     file: &IdentityFile,
     begun: Option<Record>,
-    ports: &Ports<'_>,
+    meanwhile: &Meanwhile<'_>,
 ) -> anyhow::Result<(Record, Vec<String>)> {
     let begin = || Begun::new(file, begun.clone());
     match &config.join_token {
-        Some(token) => join::join(config, token, &begin()?.key, &[]).await,
+        Some(token) => join::join(config, token, &begin()?.key, &[], meanwhile.supervisor).await,
         None if config.server && config.bootstrap_expect > 1 => {
             refuse_foreign_log(file)?;
             let Begun { key, record } = begin()?;
-            match bootstrap::wait(config, file, &key, &record, ports).await? {
+            match bootstrap::wait(config, file, &key, &record, meanwhile).await? {
                 bootstrap::Outcome::First(founders) => {
                     let founders = founders.iter().map(AgentId::to_string).collect();
                     Ok((Record { founders, ..found(config, &key)? }, Vec::new()))
                 }
-                bootstrap::Outcome::LetIn { token, server } => join::join(config, &token, &key, &[server]).await,
+                bootstrap::Outcome::LetIn { token, server } => join::join(config, &token, &key, &[server], meanwhile.supervisor).await,
             }
         }
         None if config.server && config.retry_join.is_empty() => {

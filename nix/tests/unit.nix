@@ -1,0 +1,35 @@
+# A service of NixOS as the text of its unit, as NixOS writes it down: for systemd-analyze, which looks at it without NixOS.
+{ lib }:
+service:
+let
+  text =
+    value:
+    if value == true then
+      "true"
+    else if value == false then
+      "false"
+    else
+      toString value;
+  line = name: value: "${name}=${text value}";
+  lines =
+    section:
+    builtins.concatLists (
+      lib.mapAttrsToList (
+        name: value: if builtins.isList value then map (line name) value else [ (line name value) ]
+      ) section
+    );
+  list = name: values: lib.optional (values != [ ]) "${name}=${builtins.concatStringsSep " " values}";
+in
+builtins.concatStringsSep "\n" (
+  [ "[Unit]" ]
+  ++ [ "Description=${service.description}" ]
+  ++ list "Wants" service.wants
+  ++ list "After" service.after
+  ++ list "Requires" service.requires
+  ++ [
+    "StartLimitIntervalSec=${toString service.startLimitIntervalSec}"
+    "[Service]"
+  ]
+  ++ lines service.serviceConfig
+  ++ [ "" ]
+)
