@@ -3,13 +3,23 @@
 //! An entry is one byte for its kind and then MessagePack with field names, so that a later build can add fields. The store has checked that
 //! the bytes are those that were written: what cannot be decoded was written by a newer build.
 
-use crate::raft_types::{Entry, LogId, Payload, SnapshotMeta, StoredMembership, Vote, log_id, position};
+use crate::{
+    raft_types::{Entry, LogId, Payload, SnapshotMeta, StoredMembership, Vote, log_id, position},
+    wish::Wish,
+};
+use bytes::Bytes;
+use floe_state::Stamp;
 use floe_store::LogRecord;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 const BLANK: u8 = 0;
 const COMMAND: u8 = 1;
 const MEMBERSHIP: u8 = 2;
+
+/// How MessagePack begins a map of two fields.
+const MAP_OF_TWO: u8 = 0x82;
+/// The most bytes that a record has beside its command.
+pub(crate) const STAMP_ROOM: usize = 64;
 
 /// Bytes that this build cannot read.
 #[derive(Debug, thiserror::Error)]
@@ -54,53 +64,59 @@ pub(crate) fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> R
     rmp_serde::from_slice(bytes).map_err(|source| DecodeError::Future { what, source })
 }
 
-/// How many bytes a value takes.
-pub(crate) fn size<T: Serialize>(what: &'static str, value: &T) -> Result<usize, EncodeError> {
-    let mut count = Count(0);
-    value.serialize(&mut rmp_serde::Serializer::new(&mut count).with_struct_map()).map_err(|source| EncodeError { what, source })?;
-    Ok(count.0)
+/// Whether a log record holds a command.
+pub(crate) fn is_command(payload: &[u8]) -> bool {
+    payload.first() == Some(&COMMAND)
 }
 
-struct Count(usize);
+/// The payload of the record of a command that was encoded before: the bytes of a [`floe_state::Entry`].
+pub(crate) fn command_record(stamp: Stamp, command: &[u8]) -> Result<Bytes, EncodeError> {
+    let fail = |source| EncodeError { what: "log entry", source };
+    let mut payload = Vec::with_capacity(command.len() + STAMP_ROOM);
+    payload.push(COMMAND);
+    payload.push(MAP_OF_TWO);
+    let mut write = |key: &str, stamp: Option<Stamp>| {
+        let mut serializer = rmp_serde::Serializer::new(&mut payload).with_struct_map();
+        key.serialize(&mut serializer)?;
+        stamp.map_or(Ok(()), |stamp| stamp.serialize(&mut serializer))
+    };
+    write("stamp", Some(stamp)).map_err(fail)?;
+    write("command", None).map_err(fail)?;
+    payload.extend_from_slice(command);
+    Ok(payload.into())
+}
 
-impl std::io::Write for Count {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+/// What the record of a command says.
+pub(crate) fn decode_command(index: u64, payload: &[u8]) -> Result<floe_state::Entry, DecodeError> {
+    let (_, body) = payload.split_first().ok_or(DecodeError::Empty { index })?;
+    rmp_serde::from_slice(body).map_err(|source| DecodeError::FutureEntry { index, source })
 }
 
 /// The entry as the log keeps it.
 pub(crate) fn encode_entry(entry: &Entry) -> Result<LogRecord, EncodeError> {
-    let kind = match &entry.payload {
-        Payload::Blank => BLANK,
-        Payload::Normal(_) => COMMAND,
-        Payload::Membership(_) => MEMBERSHIP,
+    let payload = match &entry.payload {
+        Payload::Blank => vec![BLANK].into(),
+        Payload::Normal(wish) => wish.record(),
+        Payload::Membership(membership) => {
+            let mut payload = vec![MEMBERSHIP];
+            let written = membership.serialize(&mut rmp_serde::Serializer::new(&mut payload).with_struct_map());
+            written.map_err(|source| EncodeError { what: "log entry", source })?;
+            payload.into()
+        }
     };
-    let mut payload = vec![kind];
-    let mut serializer = rmp_serde::Serializer::new(&mut payload).with_struct_map();
-    let written = match &entry.payload {
-        Payload::Blank => Ok(()),
-        Payload::Normal(command) => command.serialize(&mut serializer),
-        Payload::Membership(membership) => membership.serialize(&mut serializer),
-    };
-    written.map_err(|source| EncodeError { what: "log entry", source })?;
-    Ok(LogRecord { position: position(&entry.log_id), payload: payload.into() })
+    Ok(LogRecord { position: position(&entry.log_id), payload })
 }
 
-/// The entry that the log kept.
+/// The entry that the log kept. A command is not looked into.
 pub(crate) fn decode_entry(record: &LogRecord) -> Result<Entry, DecodeError> {
     let index = record.index();
     let (kind, body) = record.payload.split_first().ok_or(DecodeError::Empty { index })?;
     let future = |source| DecodeError::FutureEntry { index, source };
-    let payload = match *kind {
-        BLANK => Payload::Blank,
-        COMMAND => Payload::Normal(rmp_serde::from_slice(body).map_err(future)?),
-        MEMBERSHIP => Payload::Membership(rmp_serde::from_slice(body).map_err(future)?),
-        kind => return Err(DecodeError::FutureKind { index, kind }),
+    let payload = match (*kind, Wish::of_record(&record.payload)) {
+        (_, Some(wish)) => Payload::Normal(wish),
+        (BLANK, None) => Payload::Blank,
+        (MEMBERSHIP, None) => Payload::Membership(rmp_serde::from_slice(body).map_err(future)?),
+        (kind, None) => return Err(DecodeError::FutureKind { index, kind }),
     };
     Ok(Entry { log_id: log_id(record.position), payload })
 }

@@ -22,6 +22,7 @@
 //! | [`recover`](mod@recover) | going on without a majority that is gone for good |
 //! | [`server_id`], [`cluster_id`] | who a server is, and which cluster it is in |
 //! | `log`, `machine`, `codec` | adapters: our log, our state machine, and their bytes |
+//! | `wish` | a command on its way, as bytes |
 //!
 //! | task | input | output |
 //! |---|---|---|
@@ -64,6 +65,7 @@ pub mod stamp;
 pub mod status;
 mod stop;
 pub mod timings;
+mod wish;
 
 #[cfg(test)]
 mod tests;

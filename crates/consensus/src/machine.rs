@@ -53,6 +53,8 @@ enum ApplyError {
         source: TooOld,
     },
     #[error(transparent)]
+    Unreadable(#[from] codec::DecodeError),
+    #[error(transparent)]
     Diverged(#[from] Divergence),
 }
 
@@ -162,7 +164,10 @@ impl Machine {
             return Err(ApplyError::Broken { index });
         }
         let done = match entry.payload {
-            Payload::Normal(wish) => self.apply_command(index, &wish)?,
+            Payload::Normal(wish) => {
+                let wish = wish.decode(index).inspect_err(|_| self.is_broken = true)?;
+                self.apply_command(index, &wish)?
+            }
             Payload::Blank => {
                 self.applied.state.skip(index);
                 (Outcome::Done, None)

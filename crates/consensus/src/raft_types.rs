@@ -1,12 +1,12 @@
 //! openraft's types with ours filled in, so that a new openraft changes one file. Nothing outside this crate needs them.
 
-use crate::{ServerAddress, ServerId, executor::Runtime, machine::Machine};
+use crate::{ServerAddress, ServerId, executor::Runtime, machine::Machine, wish::Wish};
 use floe_store::Position;
 
 openraft::declare_raft_types!(
     /// Which types openraft works with.
     pub(crate) TypeConfig:
-        D = floe_state::Entry,
+        D = Wish,
         R = crate::machine::Answered,
         NodeId = ServerId,
         Node = ServerAddress,
@@ -16,7 +16,7 @@ openraft::declare_raft_types!(
 
 pub(crate) type Vote = openraft::alias::VoteOf<TypeConfig>;
 pub(crate) type Entry = openraft::alias::EntryOf<TypeConfig>;
-pub(crate) type Payload = openraft::EntryPayload<floe_state::Entry, ServerId, ServerAddress>;
+pub(crate) type Payload = openraft::EntryPayload<Wish, ServerId, ServerAddress>;
 pub(crate) type LogId = openraft::alias::LogIdOf<TypeConfig>;
 pub(crate) type Membership = openraft::Membership<ServerId, ServerAddress>;
 pub(crate) type Precondition = openraft::raft::Precondition<TypeConfig>;

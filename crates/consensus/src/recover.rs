@@ -16,6 +16,7 @@ use crate::{
     membership::members_of,
     raft_types::{Entry, Membership, Payload, StoredMembership, Vote, log_id},
     stop::with_causes,
+    wish::{Encoded, Wish},
 };
 use floe_state::{Command, Stamp};
 use floe_store::{
@@ -96,8 +97,11 @@ impl Survey {
         while next <= last.index {
             for record in store.read(next..next.saturating_add(READ_ENTRIES))? {
                 let entry = codec::decode_entry(&record).map_err(|e| unreadable(&e))?;
-                if let Payload::Membership(found) = entry.payload {
-                    membership = StoredMembership::new(Some(entry.log_id), found);
+                match entry.payload {
+                    Payload::Membership(found) => membership = StoredMembership::new(Some(entry.log_id), found),
+                    // What this build cannot read, it must not go on from.
+                    Payload::Normal(wish) => drop(wish.decode(record.index()).map_err(|e| unreadable(&e))?),
+                    Payload::Blank => {}
                 }
             }
             next = next.saturating_add(READ_ENTRIES);
@@ -154,10 +158,11 @@ impl Survey {
         let unwritable = |e: &dyn std::error::Error| RecoverError::Unreadable(e.to_string());
         let alone = Membership::new(vec![BTreeSet::from([self.id.clone()])], BTreeMap::from([(self.id.clone(), address)]));
         let mut payloads = vec![Payload::Membership(alone.map_err(|e| unwritable(&e))?)];
-        payloads.extend(refused.into_iter().map(|id| {
-            let command = Command::RefuseAgent { id: id.as_str().to_owned() };
-            Payload::Normal(floe_state::Entry { stamp, command })
-        }));
+        for id in refused {
+            let command = Encoded::new(Command::RefuseAgent { id: id.as_str().to_owned() });
+            let wish = command.and_then(|command| Wish::new(stamp, &command));
+            payloads.push(Payload::Normal(wish.map_err(|e| unwritable(&e))?));
+        }
         let records = (self.last.index + 1..).zip(payloads).map(|(index, payload)| {
             let entry = Entry { log_id: log_id(Position { term, index }), payload };
             codec::encode_entry(&entry).map_err(|e| unwritable(&e))
@@ -223,7 +228,7 @@ mod tests {
             assert_eq!(alone.voter_ids().collect::<Vec<_>>(), [id("a")]);
             assert_eq!(alone.nodes().count(), 1);
             let Payload::Normal(wish) = &entries[1].payload else { panic!("no refusal") };
-            assert_eq!(wish.command, Command::RefuseAgent { id: "c".to_owned() }, "b may come back");
+            assert_eq!(wish.decode(43).unwrap().command, Command::RefuseAgent { id: "c".to_owned() }, "b may come back");
             assert_eq!(codec::decode_vote(&succession.vote).unwrap().leader_id.term, expected);
             assert_ne!(succession.cluster_id, "old");
         }

@@ -115,12 +115,13 @@ pub(crate) fn granted(request: &[u8], answer: &[u8]) -> Option<Vote> {
 pub(crate) fn proposed(rpc: Rpc, request: &[u8]) -> Option<&'static str> {
     #[derive(Deserialize)]
     struct Proposal {
-        command: floe_state::Command,
+        command: bytes::Bytes,
     }
     if rpc != Rpc::Propose {
         return None;
     }
-    Some(rmp_serde::from_slice::<Call<Proposal>>(request).ok()?.request.command.name())
+    let proposal = rmp_serde::from_slice::<Call<Proposal>>(request).ok()?.request;
+    rmp_serde::from_slice::<floe_state::Command>(&proposal.command).ok().map(|command| command.name())
 }
 
 /// The last index that a follower acknowledged, if it did.

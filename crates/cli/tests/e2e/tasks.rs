@@ -137,7 +137,7 @@ fn the_kill_signal_is_the_one_that_the_job_names() {
     world(|world| {
         let agent = world.start_agent("n1");
         let traps = |name: &str| {
-            service(name, "for s in INT TERM USR1 QUIT; do trap \"echo got $s; exit 0\" $s; done; echo up; while :; do sleep 0.05; done")
+            service(name, "for s in INT TERM USR1 QUIT; do trap \"echo got $s; exit 0\" $s; done; sleep 1000 & echo up; wait")
         };
         let (named, unnamed) = (traps("named").task(|t| t["KillSignal"] = json!("SIGUSR1")), traps("unnamed"));
         for (job, signal) in [(named, "USR1"), (unnamed, "INT")] {

@@ -8,19 +8,19 @@ use super::{
     search::{Leader, Search, after},
 };
 use crate::{
-    ProposeError, Rpc, Server, StopReason, codec,
+    ProposeError, Rpc, Server, StopReason,
+    codec::{DecodeError, STAMP_ROOM},
     config::{ENTRY_BYTES, PROPOSALS_IN_FLIGHT},
     machine::Answered,
     network::{
         peers::CallError,
-        wire::{Proposal, Propose, ProposeAnswer},
+        wire::{Proposal, ProposeAnswer},
     },
     raft_types::{ClientWriteError, RaftError},
+    wish::{Encoded, Wish},
 };
-use floe_model::Timestamp;
-use floe_state::{Command, Entry, Outcome, Stamp};
+use floe_state::{Command, Outcome};
 use floe_store::planted::{self, Bug};
-use serde::Serialize;
 use std::{
     collections::{BTreeSet, VecDeque},
     sync::PoisonError,
@@ -34,16 +34,6 @@ use tokio::{
 /// How many proposals of other servers are remembered, so that one that a network delivers twice is done once. A network that does so does it
 /// within moments.
 const SEEN: usize = 2 * PROPOSALS_IN_FLIGHT;
-
-/// The stamp that takes the most bytes: whatever the leader's will be, an entry with it is not larger.
-const LARGEST_STAMP: Stamp = Stamp { now: Timestamp(i64::MIN), seed: (u64::MAX, u64::MAX) };
-
-/// An entry as it is written, around a command that is not moved.
-#[derive(Serialize)]
-struct Largest<'a> {
-    stamp: Stamp,
-    command: &'a Command,
-}
 
 /// What became of a proposal.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,13 +102,14 @@ impl Consensus {
         let name = command.name();
         self.check_version(&command)?;
         let search = self.search(deadline);
-        let _turn = self.turn(&command, deadline).await?;
+        let command = encoded(command)?;
+        let _turn = self.turn(name, deadline).await?;
         loop {
             if let Some(reason) = self.stop().get() {
                 return Err(ProposeError::Stopped { command: name, reason });
             }
             let tried = match self.leader() {
-                Leader::Own => self.write_here(command.clone(), search.end(), deadline).await,
+                Leader::Own => self.write_here(&command, search.end(), deadline).await,
                 Leader::Other(leader) => self.write_there(&leader, &command, &search, deadline).await,
                 Leader::Unknown => Try::NotTaken,
             };
@@ -140,9 +131,10 @@ impl Consensus {
         let (name, deadline) = (command.name(), self.timings().deadline);
         self.check_version(&command)?;
         let end = Instant::now() + deadline;
-        let _turn = self.turn(&command, deadline).await?;
+        let command = encoded(command)?;
+        let _turn = self.turn(name, deadline).await?;
         let tried = match self.leader() {
-            Leader::Own => self.write_here(command, end, deadline).await,
+            Leader::Own => self.write_here(&command, end, deadline).await,
             Leader::Other(_) | Leader::Unknown => Try::NotTaken,
         };
         match tried {
@@ -152,19 +144,11 @@ impl Consensus {
         }
     }
 
-    /// Waits for the turn of a command that can be taken.
-    async fn turn(&self, command: &Command, deadline: Duration) -> Result<SemaphorePermit<'_>, ProposeError> {
-        let name = command.name();
-        self.check_size(command)?;
+    /// Waits for the turn of a command.
+    async fn turn(&self, name: &'static str, deadline: Duration) -> Result<SemaphorePermit<'_>, ProposeError> {
         let turn = timeout(deadline, self.inner.in_flight.acquire()).await;
         let overloaded = |_| ProposeError::Overloaded { command: name, limit: PROPOSALS_IN_FLIGHT, after: deadline };
         turn.map_err(overloaded)?.map_err(|_| ProposeError::Stopped { command: name, reason: StopReason::Closed })
-    }
-
-    fn check_size(&self, command: &Command) -> Result<(), ProposeError> {
-        let name = command.name();
-        let bytes = codec::size("command", &Largest { stamp: LARGEST_STAMP, command }).map_err(|e| ProposeError::encode(name, e))?;
-        if bytes > ENTRY_BYTES { Err(ProposeError::TooLarge { command: name, bytes, limit: ENTRY_BYTES }) } else { Ok(()) }
     }
 
     /// Refuses what not all servers know. Before the first command of a cluster everything waits for its version.
@@ -176,19 +160,22 @@ impl Consensus {
     }
 
     /// Appends it to this server's log, as the leader.
-    async fn write_here(&self, command: Command, end: Instant, deadline: Duration) -> Try {
-        let name = command.name();
-        if self.view().cluster_version() == 0 && !matches!(command, Command::SetClusterVersion { .. }) {
+    async fn write_here(&self, command: &Encoded, end: Instant, deadline: Duration) -> Try {
+        let name = command.command.name();
+        if self.view().cluster_version() == 0 && !matches!(command.command, Command::SetClusterVersion { .. }) {
             // The first command of a cluster is its version; the leader is about to write it.
             return Try::NotTaken;
         }
-        if let Err(refused) = self.check_version(&command) {
+        if let Err(refused) = self.check_version(&command.command) {
             return Try::Failed(refused);
         }
-        let entry = Entry { stamp: self.inner.stamper.stamp(), command };
+        let wish = match Wish::new(self.inner.stamper.stamp(), command) {
+            Ok(wish) => wish,
+            Err(error) => return Try::Failed(ProposeError::encode(name, error)),
+        };
         let written = tokio::select! {
             biased;
-            written = timeout_at(end, self.raft().client_write(entry)) => written,
+            written = timeout_at(end, self.raft().client_write(wish)) => written,
             () = self.stranded() => return Try::Failed(ProposeError::OutcomeUnknown { command: name }),
         };
         match written {
@@ -211,11 +198,12 @@ impl Consensus {
     }
 
     /// Passes it on to the leader, and waits until this server has applied it too.
-    async fn write_there(&self, leader: &Server, command: &Command, search: &Search, deadline: Duration) -> Try {
-        let name = command.name();
+    async fn write_there(&self, leader: &Server, command: &Encoded, search: &Search, deadline: Duration) -> Try {
+        let name = command.command.name();
         let unknown = || Try::Failed(ProposeError::OutcomeUnknown { command: name });
         let left = search.left();
-        let request = Propose { id: self.inner.stamper.draw(), within_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX), command };
+        let within_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+        let request = Proposal { id: self.inner.stamper.draw(), within_ms, command: command.bytes.clone() };
         let answer = tokio::select! {
             biased;
             answer = self.peers().call(leader, Rpc::Propose, &request, left) => answer,
@@ -251,20 +239,29 @@ impl Consensus {
     }
 
     /// Carries out what another server passed on. It is that server that looks for another leader, should this one not lead.
-    pub(crate) async fn propose_for(&self, proposal: Proposal) -> ProposeAnswer {
+    pub(crate) async fn propose_for(&self, proposal: Proposal) -> Result<ProposeAnswer, DecodeError> {
+        let command = Encoded::received(proposal.command)?;
         let deadline = Duration::from_millis(proposal.within_ms);
         let end = after(deadline);
-        let Ok(Ok(_turn)) = timeout_at(end, self.inner.in_flight.acquire()).await else { return ProposeAnswer::Overloaded };
+        let Ok(Ok(_turn)) = timeout_at(end, self.inner.in_flight.acquire()).await else { return Ok(ProposeAnswer::Overloaded) };
         let is_first = self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner).is_first(proposal.id);
         if !is_first && !planted::is_on(Bug::DuplicateProposalTaken) {
-            return ProposeAnswer::Unknown;
+            return Ok(ProposeAnswer::Unknown);
         }
-        match self.write_here(proposal.command, end, deadline).await {
+        Ok(match self.write_here(&command, end, deadline).await {
             Try::Done(Proposed { index, log_index, outcome }) => ProposeAnswer::Done { log_index, answered: Answered { index, outcome } },
             Try::NotTaken => ProposeAnswer::NotTaken,
             Try::Failed(_) => ProposeAnswer::Unknown,
-        }
+        })
     }
+}
+
+/// The command with its bytes, if they are not too many: whatever its stamp will be, its entry is not larger then.
+fn encoded(command: Command) -> Result<Encoded, ProposeError> {
+    let name = command.name();
+    let encoded = Encoded::new(command).map_err(|e| ProposeError::encode(name, e))?;
+    let bytes = encoded.bytes.len() + STAMP_ROOM;
+    if bytes > ENTRY_BYTES { Err(ProposeError::TooLarge { command: name, bytes, limit: ENTRY_BYTES }) } else { Ok(encoded) }
 }
 
 #[cfg(test)]

@@ -72,7 +72,8 @@ async fn forwarded(server: &Consensus, rpc: Rpc, body: &[u8]) -> Result<Vec<u8>,
             if is_stranger(server, &call.from) {
                 return encoded(rpc, Answer::<()>::Removed);
             }
-            encoded(rpc, Answer::Done(server.propose_for(call.request).await))
+            let answer = server.propose_for(call.request).await;
+            encoded(rpc, Answer::Done(answer.map_err(|e| HandleError::Malformed { rpc, source: Box::new(e) })?))
         }
         Rpc::Change => {
             let call: Received<ChangeRequest> = admit(server, rpc, body).await?;

@@ -7,7 +7,6 @@ use crate::{
     raft_types::{LogId, SnapshotResponse, Vote},
 };
 use bytes::Bytes;
-use floe_state::Command;
 use serde::{Deserialize, Serialize};
 
 /// A call as it is sent.
@@ -40,16 +39,14 @@ pub(crate) enum Answer<A> {
 
 /// [`crate::Rpc::Propose`]
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Propose<C> {
+pub(crate) struct Proposal {
     /// Drawn for this try: should a network deliver it twice, it is done once.
     pub(crate) id: (u64, u64),
     /// How long the caller waits, in milliseconds.
     pub(crate) within_ms: u64,
-    pub(crate) command: C,
+    /// The bytes of a [`floe_state::Command`], which become a part of the log as they are.
+    pub(crate) command: Bytes,
 }
-
-/// A proposal that was received.
-pub(crate) type Proposal = Propose<Command>;
 
 #[derive(Serialize, Deserialize)]
 pub(crate) enum ProposeAnswer {

@@ -9,6 +9,7 @@ use crate::{
     publish,
     raft_types::{Entry, Payload, RaftSnapshotBuilder, RaftStateMachine, log_id},
     stop::StopCell,
+    wish::{Encoded, Wish},
 };
 use floe_state::{Stamp, State};
 use floe_store::{
@@ -19,7 +20,7 @@ use futures::stream;
 use std::sync::Arc;
 
 fn entry(index: u64, id: &str) -> Entry {
-    let wish = floe_state::Entry { stamp: Stamp::default(), command: register(id) };
+    let wish = Wish::new(Stamp::default(), &Encoded::new(register(id)).unwrap()).unwrap();
     Entry { log_id: log_id(Position { term: 1, index }), payload: Payload::Normal(wish) }
 }
 
@@ -55,10 +56,12 @@ async fn a_panic_in_apply_stops_the_server_and_shows_nothing() {
 #[test]
 fn an_entry_of_a_newer_build_is_named_as_such() {
     let record = |payload: Vec<u8>| LogRecord { position: Position { term: 1, index: 7 }, payload: payload.into() };
-    for payload in [vec![9], vec![1, 0x81, 0xa1, b'x', 1], vec![2, 0xc1]] {
-        let text = codec::decode_entry(&record(payload)).unwrap_err().to_string();
-        assert!(text.contains("entry 7") && text.contains("newer version"), "{text}");
+    let says_so = |text: String| assert!(text.contains("entry 7") && text.contains("newer version"), "{text}");
+    for payload in [vec![9], vec![2, 0xc1]] {
+        says_so(codec::decode_entry(&record(payload)).unwrap_err().to_string());
     }
+    let Payload::Normal(wish) = codec::decode_entry(&record(vec![1, 0x81, 0xa1, b'x', 1])).unwrap().payload else { panic!("no command") };
+    says_so(wish.decode(7).unwrap_err().to_string());
     let good = codec::encode_entry(&entry(7, "n")).unwrap();
     assert_eq!(codec::decode_entry(&good).unwrap(), entry(7, "n"));
 }

@@ -58,7 +58,7 @@ pub fn replay(records: &[LogRecord]) -> State {
 
 /// Looks again and again until there is something; a test fails rather than wait for ever.
 pub async fn wait_for<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
-    const PATIENCE: Duration = Duration::from_secs(15);
+    const PATIENCE: Duration = Duration::from_secs(60);
     const AGAIN: Duration = Duration::from_millis(5);
     let found = tokio::time::timeout(PATIENCE, async {
         loop {

@@ -40,7 +40,7 @@ pub(crate) const HOST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 /// The outside's address.
 pub(crate) const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 9);
 /// How long anything that should happen may take. Generous: these machines are slow and busy, and only a failure waits so long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 /// How long processes, links and cgroups may take to be gone after the agent said so.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
 /// The pause between two looks at something that cannot be waited for.
