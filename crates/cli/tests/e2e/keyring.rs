@@ -14,13 +14,13 @@ use serde_json::{Value, json};
 use std::{fs, path::PathBuf, sync::Arc};
 
 /// A new key-encryption key in a file.
-fn kek(world: &World, name: &str) -> PathBuf {
+pub(crate) fn kek(world: &World, name: &str) -> PathBuf {
     let path = world.dir().join(name);
     world.floe(&["server", "keyring-key", "-out", path.to_str().unwrap()]).ok();
     path
 }
 
-fn keyring(world: &World, agent: &Agent, words: &[&str]) -> Outcome {
+pub(crate) fn keyring(world: &World, agent: &Agent, words: &[&str]) -> Outcome {
     let address = format!("http://{}", agent.http());
     world.floe(&[&["operator", "root", "keyring"], words, &["-address", &address]].concat())
 }
@@ -34,7 +34,7 @@ fn id(key: &Value) -> String {
 }
 
 /// Waits until the active key has sealed the authority's key, alone, and this server can open all keys; returns the active one.
-fn settled(agent: &Agent) -> Value {
+pub(crate) fn settled(agent: &Agent) -> Value {
     eventually(&format!("{} opens all keys, and one has sealed the authority", agent.name()), || {
         let keys = keys(agent)?;
         let active = keys.iter().find(|key| key["State"] == "active")?;

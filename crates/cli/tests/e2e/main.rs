@@ -35,6 +35,7 @@ mod commands;
 mod crash;
 mod dev;
 mod durability;
+mod folders;
 mod grow;
 mod histories;
 mod isolation;
