@@ -81,6 +81,10 @@ impl Transport for Peers {
     ) -> BoxFuture<'a, Result<Vec<u8>, TransportError>> {
         Box::pin(self.exchange(Server { id: target.clone(), address: address.clone() }, rpc, body, deadline))
     }
+
+    fn trouble(&self) -> Option<String> {
+        self.channels.lag().map(|lag| format!("But {lag}"))
+    }
 }
 
 /// How often the other servers are told where this one is, until it is a member there.

@@ -25,7 +25,7 @@ use axum::{
 };
 pub use bootstrap::{open_answer, seal_question, waiting_router};
 use floe_api::rpc;
-use floe_consensus::config::CALL_BYTES;
+use floe_consensus::{Transport, config::CALL_BYTES};
 use floe_rpc::Caller;
 use floe_state::command::Refusal;
 pub use join::{AUTHORITY_LIFETIME, CERTIFICATE_LIFETIME, Doorkeeper};
@@ -141,7 +141,11 @@ impl Members {
             return Err(unavailable("this server does not lead (any more)"));
         }
         let leader = self.server.consensus().leadership().borrow().leader.clone();
-        let leader = leader.ok_or_else(|| unavailable("no server leads at present"))?;
+        let nobody = || match self.peers.trouble() {
+            Some(trouble) => unavailable(format!("no server leads at present. {trouble}")),
+            None => unavailable("no server leads at present"),
+        };
+        let leader = leader.ok_or_else(nobody)?;
         let headers = [(rpc::FORWARDED_HEADER, "true")];
         let response = self.peers.post(&leader, path, &headers, body, FORWARD_DEADLINE).await.map_err(unavailable)?;
         Ok(response.map(Body::new))
