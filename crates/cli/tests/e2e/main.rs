@@ -45,6 +45,7 @@ mod ports;
 mod races;
 mod recover;
 mod restart;
+mod rolling;
 mod rotation;
 mod tasks;
 mod templates;

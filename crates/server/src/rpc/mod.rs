@@ -30,21 +30,41 @@ use floe_rpc::Caller;
 use floe_state::command::Refusal;
 pub use join::{AUTHORITY_LIFETIME, CERTIFICATE_LIFETIME, Doorkeeper};
 use serde::{Serialize, de::DeserializeOwned};
-use std::time::Duration;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 /// How long the leader may take for what is passed on to it.
 const FORWARD_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Servers of other agreements that are remembered.
+const MAX_FOREIGNERS: usize = 100;
 
 /// What the endpoints share.
 #[derive(Clone)]
 pub(crate) struct Members {
     pub(crate) server: Server,
     pub(crate) peers: Peers,
+    foreigners: Arc<Foreigners>,
+}
+
+/// Servers of other agreements that were told of in the log, so that each is told of once.
+#[derive(Default)]
+struct Foreigners(Mutex<BTreeSet<String>>);
+
+impl Foreigners {
+    /// Whether this one is to be told of: beyond the bound nobody is.
+    fn is_new(&self, id: &str) -> bool {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.len() < MAX_FOREIGNERS && known.insert(id.to_owned())
+    }
 }
 
 /// The RPC port as a service.
 pub fn router(server: Server, peers: Peers, agent: Agent) -> Router {
-    let members = Members { server, peers };
+    let members = Members { server, peers, foreigners: Arc::default() };
     let of_servers = Router::new()
         .route(rpc::SERVER, post(raft::here_is_server))
         .route(rpc::AUTHORITY_KEY, post(authorities::key))
@@ -160,7 +180,6 @@ mod tests {
     use floe_consensus::{Config, Consensus, DataFolder, ServerAddress, ServerId};
     use floe_pki::{AgentId, Authority, Clock, ClusterId, Credentials, Keypair, Peer, Role, Trust};
     use floe_rpc::{Channels, Security, Servers};
-    use std::sync::Arc;
     use tower::ServiceExt;
 
     fn member(role: Role) -> Caller {
