@@ -249,6 +249,18 @@ with subtest("a network that is slow and loses packets slows writes down, and no
     for machine in SERVERS:
         machine.succeed(f"tc qdisc delete dev {INTERFACE} root")
 
+with subtest("a server whose clock is behind says so, by how much, and what to do"):
+    late = next(m for m in SERVERS if m.name != leader(one))
+    late.systemctl("stop floe.service")
+    late.succeed("date --set '-3 hours'")
+    late.systemctl("start floe.service")
+    wait_for("it says so in its log", lambda: "this machine's clock is at least" in journal(late) and "systemd-timesyncd" in journal(late))
+    said = lambda path: late.succeed(f"curl --silent --max-time 30 'http://127.0.0.1:4646{path}'")
+    wait_for("its health says so", lambda: "this machine's clock is at least" in said("/v1/agent/health"))
+    t.assertIn("this machine's clock is at least", said("/v1/jobs"))
+    late.succeed("date --set '+3 hours'")
+    wait_for("it writes", lambda: register(late, "in-time-again"))
+
 with subtest("clocks jump, and a leader that slept is none"):
     name = leader(one)
     sleeper = next(m for m in SERVERS if m.name == name)
@@ -263,7 +275,8 @@ with subtest("clocks jump, and a leader that slept is none"):
     wait_for("it follows", lambda: "meanwhile" in jobs(sleeper) and leader(sleeper) not in (None, name))
 
 with subtest("nothing was lost, and the task never noticed"):
-    written = ["again", "moved", "web", "without-a-leader", "without-it", "two-is-full", "before-the-disk-failed", "without-its-disk", "meanwhile"]
+    written = ["again", "moved", "web", "without-a-leader", "without-it", "two-is-full", "before-the-disk-failed", "without-its-disk", "meanwhile",
+               "in-time-again"]
     written += [f"slowly-{n}" for n in range(3)] + [f"at-another-time-{m.name}" for m in SERVERS]
     for machine in SERVERS:
         t.assertEqual([j["ID"] for j in ask(machine, "/v1/jobs")], sorted(written))

@@ -183,6 +183,8 @@ pub struct HereIsServer {
     pub rpc: String,
     /// The newest version of commands that it knows; zero from a build that does not say it.
     pub version: u32,
+    /// The agreement that its log is of; empty when it has no log yet, and from a build that does not say it.
+    pub cluster: String,
 }
 
 /// See [`SERVER`].

@@ -4,7 +4,8 @@
 mod support;
 
 use floe_consensus::{
-    Config, Consensus, DataFolder, OpenError, ProposeError, ReadError, ServerAddress, Start, StopReason, config::ENTRY_BYTES, status::Role,
+    Config, Consensus, DataFolder, NoTransport, OpenError, ProposeError, ReadError, Rpc, ServerAddress, ServerId, Start, StopReason,
+    Transport, TransportError, config::ENTRY_BYTES, status::Role,
 };
 use floe_model::Node;
 use floe_state::{
@@ -12,7 +13,11 @@ use floe_state::{
     command::{CLUSTER_VERSION, Refusal},
 };
 use floe_store::{LogError, LogRecord, LogStore, Position};
-use std::time::{Duration, Instant};
+use futures::future::BoxFuture;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use support::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -136,6 +141,40 @@ async fn a_server_in_no_cluster_says_what_to_do() {
     assert!(refused.to_string().contains("start it as the first one of a cluster"), "{refused}");
     assert!(matches!(server.linearizable().await, Err(ReadError::Unavailable { .. })));
     assert_eq!(server.status().role, Role::Learner);
+    server.shutdown().await;
+}
+
+/// Reaches nobody, and knows why.
+struct Troubled;
+
+impl Transport for Troubled {
+    fn call<'a>(
+        &'a self,
+        target: &'a ServerId,
+        address: &'a ServerAddress,
+        rpc: Rpc,
+        body: Vec<u8>,
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<Vec<u8>, TransportError>> {
+        NoTransport.call(target, address, rpc, body, deadline)
+    }
+
+    fn trouble(&self) -> Option<String> {
+        Some("Its clock is wrong".to_owned())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_machine_must_set_right_is_said_where_nobody_leads() {
+    let dir = tempfile::tempdir().unwrap();
+    let own = config(dir.path());
+    let voters = [own.id.clone(), ServerId::from("other".to_owned())].map(|id| (id, own.address.clone()));
+    let config = Config { start: Start::Bootstrap { voters: voters.into() }, transport: Arc::new(Troubled), ..own };
+    let server = Consensus::open(config).await.unwrap();
+    let refused = server.propose(register("n")).await.unwrap_err().to_string();
+    assert!(refused.contains("does not answer; 1 of 2 is here") && refused.ends_with(". Its clock is wrong"), "{refused}");
+    let refused = server.linearizable().await.unwrap_err().to_string();
+    assert!(refused.ends_with(". Its clock is wrong"), "{refused}");
     server.shutdown().await;
 }
 

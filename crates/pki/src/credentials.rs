@@ -3,9 +3,11 @@
 mod verifier;
 
 use crate::{
-    AgentId, CertificateDer, Clock, Fingerprint, Keypair, Peer, PeerError, Trust, Validity, certificate,
+    AgentId, CertificateDer, Clock, Fingerprint, Keypair, Lag, Peer, PeerError, Trust, Validity, certificate,
+    lag::LagWatch,
     tls::{self, ALPN_H2},
 };
+use floe_model::Timestamp;
 use rustls::{ClientConfig, ServerConfig, sign::CertifiedKey};
 use std::{
     fmt,
@@ -40,6 +42,7 @@ struct Shared {
     clock: Clock,
     /// Held only for as long as it takes to copy or exchange a pointer.
     current: RwLock<Arc<Material>>,
+    lag: LagWatch,
 }
 
 /// What is exchanged as a whole.
@@ -61,7 +64,7 @@ impl Credentials {
     /// When the certificate is for another key, or would be refused under `trust`.
     pub fn new(key: Keypair, certificate: CertificateDer<'static>, trust: Trust, clock: Clock) -> Result<Self, CredentialsError> {
         let material = Material::new(&key, certificate, trust)?;
-        Ok(Self(Arc::new(Shared { key, clock, current: RwLock::new(Arc::new(material)) })))
+        Ok(Self(Arc::new(Shared { key, clock, current: RwLock::new(Arc::new(material)), lag: LagWatch::default() })))
     }
 
     /// Exchanges certificate and trust. Connections that are there go on; every handshake that begins from now on uses the new ones.
@@ -140,13 +143,36 @@ impl Credentials {
     /// When the certificates no longer count.
     pub fn peer(&self, presented: Option<&[CertificateDer<'_>]>) -> Result<Option<Peer>, PeerError> {
         let Some(chain) = presented.filter(|chain| !chain.is_empty()) else { return Ok(None) };
-        self.0.current().trust.verify(chain, self.0.clock.now()).map(Some)
+        self.0.verify(chain, self.0.clock.now()).map(Some)
+    }
+
+    /// What certificates of the last two minutes showed of this machine's clock, if it is behind.
+    pub fn lag(&self) -> Option<Lag> {
+        self.0.lag.present(self.0.clock.now())
+    }
+
+    /// As [`lag`](Self::lag), but at most once a minute: for a warning in the log.
+    pub fn lag_to_tell(&self) -> Option<Lag> {
+        self.0.lag.to_tell(self.0.clock.now())
     }
 }
 
 impl Shared {
     fn current(&self) -> Arc<Material> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Who presents these certificates, if they count at `now`.
+    fn verify(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<Peer, PeerError> {
+        let trust = &self.current().trust;
+        let verified = trust.verify(chain, now);
+        if let Err(PeerError::NotYetValid { name, not_before, now }) = &verified {
+            // Anybody can write a certificate that begins tomorrow; only one that will count says something about clocks.
+            if trust.verify(chain, *not_before).is_ok() {
+                self.lag.note(Lag { name: name.clone(), not_before: *not_before, now: *now });
+            }
+        }
+        verified
     }
 }
 

@@ -12,6 +12,7 @@
 //! | [`token`] | [`JoinToken`]: what brings a new agent in |
 //! | [`bootstrap`] | [`BootstrapSecret`]: how the first servers speak before there is an authority |
 //! | [`validity`] | [`Validity`] and when to renew |
+//! | [`lag`] | [`Lag`]: what certificates of others say of this machine's clock |
 //!
 //! What holds everywhere:
 //! - An id is computed from a public key, never taken from what somebody says.
@@ -28,6 +29,7 @@ pub mod credentials;
 mod fingerprint;
 pub mod identity;
 pub mod key;
+pub mod lag;
 mod parse;
 mod peer_error;
 pub mod pinned;
@@ -44,6 +46,7 @@ pub use credentials::{Credentials, CredentialsError};
 pub use fingerprint::Fingerprint;
 pub use identity::{AgentId, ClusterId, IdentityError, Name, Role};
 pub use key::{KeyError, Keypair};
+pub use lag::Lag;
 pub use peer_error::PeerError;
 pub use pinned::{pinned_client_config, unpinned_client_config};
 pub use request::{Request, RequestError};

@@ -39,6 +39,16 @@ pub struct Peer {
     pub not_after: Timestamp,
 }
 
+impl Peer {
+    /// This peer, if it has the role.
+    pub(crate) fn must_be(self, role: Role) -> Result<Self, PeerError> {
+        if self.role != role {
+            return Err(PeerError::WrongRole { name: self.name, has: self.role, needs: role });
+        }
+        Ok(self)
+    }
+}
+
 impl From<Leaf> for Peer {
     /// What a checked certificate says.
     fn from(leaf: Leaf) -> Self {
@@ -102,11 +112,7 @@ impl Trust {
     /// # Errors
     /// As there, and when the peer has another role.
     pub fn verify_role(&self, chain: &[CertificateDer<'_>], role: Role, now: Timestamp) -> Result<Peer, PeerError> {
-        let peer = self.verify(chain, now)?;
-        if peer.role != role {
-            return Err(PeerError::WrongRole { name: peer.name, has: peer.role, needs: role });
-        }
-        Ok(peer)
+        self.verify(chain, now)?.must_be(role)
     }
 
     /// Checks that `own`, which claims `leaf`, counts at `now`, and returns the authority that signed it.

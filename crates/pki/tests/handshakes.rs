@@ -395,3 +395,32 @@ async fn who_knows_nothing_of_the_cluster_takes_any_server_that_has_its_key() {
     let (near, _) = meet(unpinned(), hand_made_server(chain, &Keypair::generate())).await;
     assert!(near.is_err(), "a certificate of somebody else's key");
 }
+
+#[tokio::test]
+async fn a_clock_that_is_behind_is_known_by_certificates_that_will_count() {
+    let ca = new_cluster();
+    let clock = TestClock::new();
+    let (late, other) = (agent_with_clock(&ca, "late", Role::Server, &clock), agent(&ca, "other", Role::Server));
+    connect(late.client_config(), other.server_config()).await;
+    assert_eq!(late.lag(), None);
+    clock.set(before(Nanos::from_mins(6)));
+    // Somebody who made an authority for himself says nothing about clocks.
+    let stranger = agent(&authority(ca.cluster()), "stranger", Role::Server);
+    let (refused, _) = meet(late.client_config(), stranger.server_config()).await;
+    assert!(matches!(reason(refused), PeerError::NotYetValid { .. }));
+    assert_eq!(late.lag(), None);
+    for round in 0..2 {
+        let (near, far) = match round {
+            0 => (other.client_config(), late.server_config()),
+            _ => (late.client_config(), other.server_config()),
+        };
+        assert!(meet(near, far).await.1.is_err());
+        let lag = late.lag().unwrap();
+        assert_eq!((lag.name.as_str(), lag.by()), ("other", Nanos::from_mins(6)));
+        assert_eq!(other.lag(), None, "who is refused hears an alert and no reason");
+        assert_eq!(late.lag_to_tell().is_some(), round == 0, "once a minute");
+    }
+    clock.set(after(Nanos::from_mins(1)));
+    assert_eq!(late.lag(), None, "the clock was set");
+    connect(other.client_config(), late.server_config()).await;
+}

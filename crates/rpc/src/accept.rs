@@ -1,6 +1,6 @@
 //! The side that is called: handshakes, and who calls.
 
-use crate::Security;
+use crate::{Security, channels::tell_lag};
 use floe_pki::Peer;
 use std::{
     io,
@@ -57,7 +57,8 @@ impl Acceptor {
     pub async fn accept(&self, stream: TcpStream) -> io::Result<(Stream, Caller)> {
         let Security::Tls(credentials) = &self.security else { return Ok((Stream::Plain(stream), Caller::Trusted)) };
         let handshake = TlsAcceptor::from(credentials.server_config()).accept(stream);
-        let stream = timeout(HANDSHAKE, handshake).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let done = timeout(HANDSHAKE, handshake).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
+        let stream = done.inspect_err(|_| tell_lag(credentials))?;
         let caller = match credentials.peer(stream.get_ref().1.peer_certificates()) {
             Ok(Some(peer)) => Caller::Member(Arc::new(peer)),
             Ok(None) => Caller::Stranger,

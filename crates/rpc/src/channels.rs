@@ -2,7 +2,7 @@
 
 use crate::CallError;
 use bytes::Bytes;
-use floe_pki::{Credentials, PeerError};
+use floe_pki::{Credentials, Lag, PeerError};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
     Request, Response,
@@ -41,6 +41,23 @@ pub enum Security {
     Plain,
     /// By mutual TLS.
     Tls(Credentials),
+}
+
+impl Security {
+    /// What others' certificates show of this machine's clock, if it is behind: see [`Credentials::lag`].
+    pub fn lag(&self) -> Option<Lag> {
+        match self {
+            Security::Plain => None,
+            Security::Tls(credentials) => credentials.lag(),
+        }
+    }
+}
+
+/// Says in the log when a handshake failed because this machine's clock is behind; at most once a minute.
+pub(crate) fn tell_lag(credentials: &Credentials) {
+    if let Some(lag) = credentials.lag_to_tell() {
+        tracing::warn!("{lag}");
+    }
 }
 
 type Sender = SendRequest<Full<Bytes>>;
@@ -147,6 +164,14 @@ impl Channels {
         Ok((sender, line.number))
     }
 
+    /// What others' certificates show of this machine's clock, if it is behind.
+    pub fn lag(&self) -> Option<Lag> {
+        match &self.dial {
+            Dial::By(security) => security.lag(),
+            Dial::With(_) => None,
+        }
+    }
+
     fn slot(&self, address: &str) -> Slot {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.len() >= REMEMBERED && !slots.contains_key(address) {
@@ -160,12 +185,16 @@ impl Channels {
         let stream = TcpStream::connect(address).await?;
         // Small messages must not wait for the next ones.
         stream.set_nodelay(true)?;
-        let config = match &self.dial {
+        let (config, credentials) = match &self.dial {
             Dial::By(Security::Plain) => return speak(stream).await,
-            Dial::By(Security::Tls(credentials)) => credentials.client_config(),
-            Dial::With(config) => Arc::clone(config),
+            Dial::By(Security::Tls(credentials)) => (credentials.client_config(), Some(credentials)),
+            Dial::With(config) => (Arc::clone(config), None),
         };
-        speak(TlsConnector::from(config).connect(floe_pki::server_name(), stream).await.map_err(plainly)?).await
+        let connected = TlsConnector::from(config).connect(floe_pki::server_name(), stream).await;
+        if let (Err(_), Some(credentials)) = (&connected, credentials) {
+            tell_lag(credentials);
+        }
+        speak(connected.map_err(plainly)?).await
     }
 }
 

@@ -3,9 +3,10 @@
 
 mod support;
 
+use floe_model::Nanos;
 use floe_pki::{Role, pinned_client_config};
 use floe_rpc::{Channels, Security};
-use support::{ENOUGH, Host, agent, agent_that_believes, authority_of, call, clock, new_cluster, text, wait_for};
+use support::{ENOUGH, Host, agent, agent_that_believes, authority_of, call, clock, late_agent, new_cluster, text, wait_for};
 
 #[tokio::test]
 async fn a_member_is_known_by_its_certificate() {
@@ -76,4 +77,20 @@ async fn encrypted_and_in_the_clear_do_not_mix() {
         assert!(call(&Channels::new(ours), &host.address, "/who", ENOUGH).await.is_err());
         assert_eq!(host.requests(), 0);
     }
+}
+
+#[tokio::test]
+async fn who_is_behind_in_time_knows_it_from_whom_it_calls_and_who_calls_it() {
+    let cluster = new_cluster();
+    let late = || Security::Tls(late_agent(&cluster, Nanos::from_mins(30), Role::Server));
+    let on_time = Security::Tls(agent(&cluster, Role::Server));
+    let (calls, hosts) = (Channels::new(late()), late());
+    let host = Host::start(on_time.clone());
+    assert!(call(&calls, &host.address, "/who", ENOUGH).await.is_err());
+    assert_eq!(calls.lag().unwrap().by(), Nanos::from_mins(30));
+    let late_host = Host::start(hosts.clone());
+    assert!(call(&Channels::new(on_time.clone()), &late_host.address, "/who", ENOUGH).await.is_err());
+    wait_for("the refusal", || late_host.refused() > 0).await;
+    assert_eq!(hosts.lag().unwrap().by(), Nanos::from_mins(30));
+    assert_eq!(on_time.lag(), None);
 }

@@ -81,6 +81,10 @@ impl Transport for Peers {
     ) -> BoxFuture<'a, Result<Vec<u8>, TransportError>> {
         Box::pin(self.exchange(Server { id: target.clone(), address: address.clone() }, rpc, body, deadline))
     }
+
+    fn trouble(&self) -> Option<String> {
+        self.channels.lag().map(|lag| format!("But {lag}"))
+    }
 }
 
 /// How often the other servers are told where this one is, until it is a member there.
@@ -99,8 +103,8 @@ pub async fn announce(consensus: Consensus, peers: Peers, name: String, configur
     // Who said that this server is gone. Only these can say otherwise: those that are gone with it may still take it for a member.
     let mut gone: BTreeSet<String> = BTreeSet::new();
     let mut said = String::new();
-    let here = HereIsServer { name, rpc: peers.own_address().to_owned(), version: CLUSTER_VERSION };
     loop {
+        let here = here(&consensus, &peers, &name);
         let mut targets = configured.clone();
         targets.extend(consensus.members().into_iter().map(|m| m.address.rpc));
         targets.sort();
@@ -129,6 +133,12 @@ pub async fn announce(consensus: Consensus, peers: Peers, name: String, configur
             return;
         }
     }
+}
+
+/// What a server says of itself.
+pub(crate) fn here(consensus: &Consensus, peers: &Peers, name: &str) -> HereIsServer {
+    let cluster = consensus.cluster().map(ToString::to_string).unwrap_or_default();
+    HereIsServer { name: name.to_owned(), rpc: peers.own_address().to_owned(), version: CLUSTER_VERSION, cluster }
 }
 
 /// What came of telling a server.

@@ -293,7 +293,6 @@ fn a_server_that_autopilot_removed_comes_back_by_itself() {
 fn a_client_whose_certificate_is_revoked_is_refused_by_every_server() {
     world(|world| {
         let servers = three(world);
-        // Names that begin no id.
         let lost = world.agent("x1").client_of(&servers[0]).start();
         let node = text(&servers[0].api().get("/v1/nodes")[0]["ID"]).to_owned();
         let old = servers[0].api().run_one(&web("web"));
@@ -337,6 +336,15 @@ fn a_client_whose_certificate_is_revoked_is_refused_by_every_server() {
         world.file("x1.token", text(&token["Token"]));
         lost.reconfigure(|c| c["client"]["servers"] = json!([servers[0].rpc()]));
         lost.start();
-        assert_eq!(servers[0].api().get("/v1/nodes").as_array().unwrap().len(), 3);
+        let nodes = servers[0].api().get("/v1/nodes").as_array().unwrap().clone();
+        assert_eq!(nodes.len(), 3);
+        // A name counts more than the beginning of somebody's id.
+        let other = text(&nodes.iter().find(|n| n["Name"] == "x2").unwrap()["ID"]).to_owned();
+        let namesake = &other[..4];
+        world.agent(namesake).client_of(&servers[0]).start();
+        let said = revoke(namesake).ok();
+        let nodes = servers[0].api().get("/v1/nodes");
+        let meant = nodes.as_array().unwrap().iter().find(|n| n["Name"] == namesake).unwrap().clone();
+        assert!(said.contains(text(&meant["ID"])) && !said.contains(&other), "{said}");
     });
 }

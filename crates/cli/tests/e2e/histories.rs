@@ -1,4 +1,7 @@
 //! What clients see while servers are killed, stopped, and cut off from each other could have happened one operation at a time.
+//!
+//! `FLOE_HISTORIES=50` plays 50 histories in a row, `FLOE_HISTORIES_FIRST=7` begins with the seed 7. A seed decides in which order the faults come and
+//! what the clients ask; the processes and the network go their own way. Without these words it is one, of seed 0.
 
 use crate::{
     agent::Agent,
@@ -11,18 +14,19 @@ use crate::{
         world,
     },
 };
-use floe_history::{History, Register, RegisterInput, RegisterOutput, STEPS, check_each};
+use floe_history::{Answer, History, Operation, Register, RegisterInput, RegisterOutput, STEPS, Verdict, check, check_each};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How many clients ask at once.
@@ -33,6 +37,8 @@ const JOBS: u64 = 4;
 const FAULT: Duration = Duration::from_millis(1500);
 /// How many operations are answered after a fault before the next one comes.
 const AFTERWARDS: usize = 150;
+/// How many operations of a history are answered at least.
+const OPERATIONS: usize = 2_000;
 
 /// The pause of a client that asked where nobody listens.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -59,6 +65,7 @@ enum End {
 /// A client: what it knows of each job, and its way to the servers.
 struct Client<'a> {
     number: u64,
+    seed: u64,
     apis: Vec<Api>,
     history: &'a Shared,
     /// Numbers that nobody has written yet.
@@ -72,7 +79,7 @@ impl Client<'_> {
         while !stop.load(Ordering::Relaxed) {
             self.turn += 1;
             // Each client takes the jobs, servers and operations in another order.
-            let mixed = (self.turn + self.number).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+            let mixed = mix(self.seed.wrapping_mul(CLIENTS).wrapping_add(self.number), self.turn);
             let key = format!("register-{}", mixed % JOBS);
             // Mostly the same server, so that not all clients come to wait for one that is cut off.
             let stray = if (mixed / 8).is_multiple_of(16) { mixed / 128 } else { 0 };
@@ -121,6 +128,14 @@ impl Client<'_> {
         self.seen.insert(key.to_owned(), seen);
         End::Answer(RegisterOutput::Read(seen.value))
     }
+}
+
+/// A number that looks random, for each pair of numbers another one.
+fn mix(seed: u64, turn: u64) -> u64 {
+    let mut x = seed.wrapping_mul(0xd1b5_4a32_d192_ed03).wrapping_add(turn.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (x ^ (x >> 31)) >> 16
 }
 
 /// A request that nobody answered. Where nobody listens, another one is not sent at once.
@@ -269,32 +284,148 @@ fn play(fault: Fault, servers: &[Arc<Agent>], hosts: &[Host]) {
     heal(hosts);
 }
 
+/// The faults in the order of a seed.
+fn faults(seed: u64) -> Vec<Fault> {
+    let mut order: Vec<(u64, usize)> = (0..FAULTS.len()).map(|n| (mix(seed, n as u64), n)).collect();
+    order.sort_unstable();
+    order.into_iter().map(|(_, n)| FAULTS[n]).collect()
+}
+
+/// Plays one history and checks it; returns how many operations there were, and how many were answered.
+fn play_history(world: &World, seed: u64) -> (usize, usize) {
+    let (servers, hosts) = three(world);
+    let (history, next, stop) = (Shared::default(), AtomicU64::new(0), AtomicBool::new(false));
+    let answered = || history.lock().unwrap().answered();
+    let mut counts = Vec::new();
+    thread::scope(|scope| {
+        for number in 0..CLIENTS {
+            let apis = servers.iter().map(|s| s.api()).collect();
+            let mut client = Client { number, seed, apis, history: &history, next: &next, seen: BTreeMap::new(), turn: 0 };
+            let stop = &stop;
+            scope.spawn(move || client.run(stop));
+        }
+        let _stop = StopAtEnd(&stop);
+        for fault in faults(seed) {
+            play(fault, &servers, &hosts);
+            let before = answered();
+            eventually(&format!("the cluster goes on after {fault:?}"), || (answered() > before + AFTERWARDS).then_some(()));
+            counts.push((fault, answered()));
+        }
+        eventually("there are operations enough", || (answered() >= OPERATIONS).then_some(()));
+    });
+    let history = history.into_inner().unwrap();
+    let (all, answered) = (history.operations().len(), history.answered());
+    eprintln!("seed {seed}: {all} operations, {answered} answered: {counts:?}");
+    if !is_soon_explained(&history)
+        && let Err(words) = check_each(&Register::default(), &history, STEPS)
+    {
+        panic!("seed {seed}: {words}");
+    }
+    (all, answered)
+}
+
+/// What an operation writes: no two write the same.
+fn written(input: &Input) -> Option<u64> {
+    match input {
+        RegisterInput::Write(value) | RegisterInput::Swap { new: value, .. } => *value,
+        RegisterInput::Read => None,
+    }
+}
+
+/// What an operation shows to have been there.
+fn shown(operation: &Operation<Input, Output>) -> Option<u64> {
+    match (&operation.input, operation.output()?) {
+        (_, RegisterOutput::Read(value)) => *value,
+        (RegisterInput::Swap { expected, .. }, RegisterOutput::Swapped(true)) => *expected,
+        _ => None,
+    }
+}
+
+/// Operations without those that nobody knows of: what somebody saw was written before he had his answer, and so is as good as answered then; all
+/// else may not have happened. An order of what is left is one of the whole history, and found much sooner.
+fn certain(operations: Vec<Operation<Input, Output>>) -> Vec<Operation<Input, Output>> {
+    let mut seen: BTreeMap<u64, u64> = BTreeMap::new();
+    for operation in &operations {
+        if let (Some(value), Answer::Is { at, .. }) = (shown(operation), &operation.answer) {
+            let first = seen.entry(value).or_insert(*at);
+            *first = (*first).min(*at);
+        }
+    }
+    let as_known = |operation: Operation<Input, Output>| {
+        if operation.output().is_some() {
+            return Some(operation);
+        }
+        let at = *seen.get(&written(&operation.input)?)?;
+        let output = match operation.input {
+            RegisterInput::Swap { .. } => RegisterOutput::Swapped(true),
+            _ => RegisterOutput::Written,
+        };
+        Some(Operation { answer: Answer::Is { at, output }, ..operation })
+    };
+    operations.into_iter().filter_map(as_known).collect()
+}
+
+/// Whether what is certain has an order. If not, that says nothing: the whole history is looked at then.
+fn is_soon_explained(history: &History<(String, Input), Output>) -> bool {
+    let mut keys: BTreeMap<String, Vec<Operation<Input, Output>>> = BTreeMap::new();
+    for operation in history.operations() {
+        let (key, input) = operation.input.clone();
+        let own = Operation { client: operation.client, input, called: operation.called, answer: operation.answer.clone() };
+        keys.entry(key).or_default().push(own);
+    }
+    keys.into_values().all(|operations| {
+        let operations = certain(operations);
+        matches!(check(&Register::default(), &operations.iter().collect::<Vec<_>>(), STEPS), Verdict::Linearizable(_))
+    })
+}
+
+#[test]
+fn what_somebody_saw_counts_as_answered_and_what_nobody_saw_as_not_done() {
+    let unknown = |called, input| Operation { client: 0, input, called, answer: Answer::Unknown };
+    let answered = |called, at, input, output| Operation { client: 1, input, called, answer: Answer::Is { at, output } };
+    let read = |called, at, value| answered(called, at, RegisterInput::Read, RegisterOutput::Read(value));
+    let swap = RegisterInput::Swap { expected: Some(1), new: Some(3) };
+    let all = vec![
+        unknown(1, RegisterInput::Write(Some(1))),
+        unknown(2, RegisterInput::Write(Some(2))),
+        unknown(3, swap.clone()),
+        read(4, 9, Some(3)),
+    ];
+    let found = certain(all);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert_eq!((&found[0].input, &found[0].answer), (&swap, &Answer::Is { at: 9, output: RegisterOutput::Swapped(true) }));
+    // The swap shows what was there only once it is known to be done, which is not asked here: the whole history tells.
+    let verdict = |operations: &[Operation<Input, Output>]| check(&Register::default(), &operations.iter().collect::<Vec<_>>(), STEPS);
+    assert!(matches!(verdict(&found), Verdict::Violation(_)));
+    let found = certain(vec![unknown(1, RegisterInput::Write(Some(1))), read(2, 3, None), read(4, 5, Some(1)), read(6, 7, Some(1))]);
+    assert_eq!(found[0].answer, Answer::Is { at: 5, output: RegisterOutput::Written });
+    assert!(matches!(verdict(&found), Verdict::Linearizable(_)));
+    // What was seen and then is not there any more is nothing that this could explain.
+    let found = certain(vec![unknown(1, RegisterInput::Write(Some(1))), read(2, 3, Some(1)), read(4, 5, None)]);
+    assert!(matches!(verdict(&found), Verdict::Violation(_)));
+}
+
+/// A number from the environment.
+fn asked(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|e| panic!("{name}={text}: {e}")))
+}
+
 #[test]
 fn what_clients_see_through_any_fault_is_linearizable() {
-    world(|world| {
-        let (servers, hosts) = three(world);
-        let (history, next, stop) = (Shared::default(), AtomicU64::new(0), AtomicBool::new(false));
-        let answered = || history.lock().unwrap().answered();
-        let mut counts = Vec::new();
-        thread::scope(|scope| {
-            for number in 0..CLIENTS {
-                let apis = servers.iter().map(|s| s.api()).collect();
-                let mut client = Client { number, apis, history: &history, next: &next, seen: BTreeMap::new(), turn: 0 };
-                let stop = &stop;
-                scope.spawn(move || client.run(stop));
+    let (first, count) = (asked("FLOE_HISTORIES_FIRST").unwrap_or(0), asked("FLOE_HISTORIES").unwrap_or(1));
+    let (started, mut sums, mut failed) = (Instant::now(), (0, 0), Vec::new());
+    for seed in first..first + count {
+        let mut found = None;
+        // What went wrong was said; the other seeds are played all the same.
+        match catch_unwind(AssertUnwindSafe(|| world(|world| found = Some(play_history(world, seed))))) {
+            Ok(()) => {
+                let (all, answered) = found.unwrap();
+                sums = (sums.0 + all, sums.1 + answered);
             }
-            let _stop = StopAtEnd(&stop);
-            for fault in FAULTS {
-                play(fault, &servers, &hosts);
-                let before = answered();
-                eventually(&format!("the cluster goes on after {fault:?}"), || (answered() > before + AFTERWARDS).then_some(()));
-                counts.push((fault, answered()));
-            }
-        });
-        let history = history.into_inner().unwrap();
-        eprintln!("{} operations, {} answered: {counts:?}", history.operations().len(), history.answered());
-        if let Err(words) = check_each(&Register::default(), &history, STEPS) {
-            panic!("{words}");
+            Err(_) => failed.push(seed),
         }
-    });
+    }
+    let (seconds, (all, answered)) = (started.elapsed().as_secs(), sums);
+    eprintln!("{count} histories from seed {first} in {seconds} s: {all} operations, {answered} answered; failed: {failed:?}");
+    assert!(count > 0 && failed.is_empty(), "of {count} histories these failed, by their seeds: {failed:?}");
 }

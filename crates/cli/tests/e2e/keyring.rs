@@ -14,13 +14,13 @@ use serde_json::{Value, json};
 use std::{fs, path::PathBuf, sync::Arc};
 
 /// A new key-encryption key in a file.
-fn kek(world: &World, name: &str) -> PathBuf {
+pub(crate) fn kek(world: &World, name: &str) -> PathBuf {
     let path = world.dir().join(name);
     world.floe(&["server", "keyring-key", "-out", path.to_str().unwrap()]).ok();
     path
 }
 
-fn keyring(world: &World, agent: &Agent, words: &[&str]) -> Outcome {
+pub(crate) fn keyring(world: &World, agent: &Agent, words: &[&str]) -> Outcome {
     let address = format!("http://{}", agent.http());
     world.floe(&[&["operator", "root", "keyring"], words, &["-address", &address]].concat())
 }
@@ -34,7 +34,7 @@ fn id(key: &Value) -> String {
 }
 
 /// Waits until the active key has sealed the authority's key, alone, and this server can open all keys; returns the active one.
-fn settled(agent: &Agent) -> Value {
+pub(crate) fn settled(agent: &Agent) -> Value {
     eventually(&format!("{} opens all keys, and one has sealed the authority", agent.name()), || {
         let keys = keys(agent)?;
         let active = keys.iter().find(|key| key["State"] == "active")?;
@@ -259,6 +259,77 @@ fn a_cluster_begins_again_on_another_machine_and_its_clients_never_notice() {
         old.terminate();
         assert_eq!(client.task_pid(&alloc, "t"), pid);
     });
+}
+
+#[test]
+fn servers_that_joined_after_the_backup_are_refused_by_what_goes_on_from_it() {
+    world(|world| {
+        let file = kek(world, "a.kek");
+        let hosts = [world.host(), world.host(), world.host(), world.host()];
+        let old = server_on(world, "s1", hosts[0], &file).start();
+        let new = server_on(world, "s4", hosts[3], &file).build();
+        assert!(on(hosts[0], || write(&old, "before")));
+        settled(&old);
+        let snapshot = world.dir().join("backup.snap");
+        let (name, address) = (snapshot.to_str().unwrap(), format!("http://{}", old.http()));
+        hosts[0].run(|| world.floe(&["operator", "snapshot", "save", name, "-address", &address]).ok());
+        // Two servers that the backup does not know, and that are a majority of the old cluster.
+        let late: Vec<Arc<Agent>> =
+            [("s2", hosts[1]), ("s3", hosts[2])].map(|(name, host)| server_on(world, name, host, &file).joins(&old).start()).to_vec();
+        wait_voters(&old, &["s1", "s2", "s3"]);
+        assert!(on(hosts[1], || write(&late[0], "lost-with-the-backup")));
+        [&old, &late[0], &late[1]].iter().for_each(|server| server.kill());
+        let config = new.config().to_str().unwrap();
+        let said = world.floe(&["operator", "recover", "-from-snapshot", name, "-config", config, "-confirm"]).ok();
+        assert!(said.contains("all that joined after the snapshot was made"), "{said}");
+        new.start();
+        for server in &late {
+            server.reconfigure(|c| c["server"]["retry_join"] = json!([new.rpc(), late[0].rpc(), late[1].rpc()]));
+            server.launch();
+        }
+        for server in &late {
+            eventually("it hears that it is over, and what to do", || {
+                let log = server.log();
+                (log.contains("from a backup of which this cluster")
+                    && log.contains("remove its data folder")
+                    && log.contains("was removed"))
+                .then_some(())
+            });
+        }
+        // They are a majority of the old cluster, and make none.
+        eventually("they carry nothing out", || {
+            let refused = on(hosts[1], || !write(&late[0], "in-a-second-cluster"));
+            refused.then_some(())
+        });
+        eventually("the new one says who was refused", || {
+            let log = new.log();
+            (log.contains("(s2 at ") && log.contains("(s3 at ") && log.contains("join as a new server with a token")).then_some(())
+        });
+        wait_voters(&new, &["s4"]);
+        assert_eq!(jobs_of(&new), ["before"]);
+        // As a new one it is welcome.
+        late[0].terminate();
+        late[1].terminate();
+        fs::remove_dir_all(late[0].data()).unwrap();
+        let token = new.api().put("/v1/operator/join-token", &json!({ "Role": "server" }));
+        world.file("s2.token", text(&token["Token"]));
+        late[0].start();
+        wait_voters(&new, &["s2", "s4"]);
+        assert_eq!(jobs_of(&late[0]), ["before"]);
+        // What was recovered still meets the other one at times, and does not mind.
+        late[1].launch();
+        eventually("the last one hears it again", || {
+            (late[1].log().matches("from a backup of which this cluster").count() > 1).then_some(())
+        });
+        wait_voters(&new, &["s2", "s4"]);
+        assert!(on(hosts[1], || write(&late[0], "after")));
+        late[1].terminate();
+    });
+}
+
+/// Runs something on the host whose agent is asked.
+fn on<T: Send>(host: Host, run: impl FnOnce() -> T + Send) -> T {
+    host.run(run)
 }
 
 fn jobs_of(agent: &Agent) -> Vec<String> {

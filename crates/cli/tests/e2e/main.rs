@@ -9,6 +9,7 @@
 //! | [`agent`], [`command`] | agents and commands as processes |
 //! | [`http`], [`api`] | requests down to the byte, and what tests ask of an agent |
 //! | [`job`] | jobs in few words |
+//! | [`load`] | writers that know what was acknowledged |
 //! | [`traffic`] | requests to what jobs serve |
 //! | the others | scenarios, one module a subject |
 //!
@@ -21,6 +22,7 @@ mod api;
 mod command;
 mod http;
 mod job;
+mod load;
 mod traffic;
 mod world;
 
@@ -33,6 +35,8 @@ mod commands;
 mod crash;
 mod dev;
 mod durability;
+mod folders;
+mod grow;
 mod histories;
 mod isolation;
 mod keyring;
@@ -41,6 +45,7 @@ mod ports;
 mod races;
 mod recover;
 mod restart;
+mod rolling;
 mod rotation;
 mod supervised;
 mod tasks;

@@ -133,7 +133,11 @@ impl Consensus {
             .collect();
         let silence = self.timings().silence();
         let silent: Vec<&Server> = voters.iter().filter(|voter| !self.peers().answers(&voter.id, silence)).collect();
-        quorum_advice(&silent, voters.len())
+        let advice = quorum_advice(&silent, voters.len());
+        match self.peers().trouble() {
+            Some(trouble) => format!("{advice}. {trouble}"),
+            None => advice,
+        }
     }
 }
 

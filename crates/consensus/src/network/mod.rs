@@ -121,6 +121,11 @@ pub trait Transport: Send + Sync + 'static {
         body: Vec<u8>,
         deadline: Duration,
     ) -> BoxFuture<'a, Result<Vec<u8>, TransportError>>;
+
+    /// What this machine should set right so that others are reached, if that is known. It is said where nobody leads.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Reaches nobody: for a cluster of one.

@@ -66,6 +66,11 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
+    /// What this machine should set right so that others are reached, if that is known.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.transport.trouble()
+    }
+
     pub(crate) fn new(own: ServerId, transport: Arc<dyn Transport>, cluster: Option<ClusterId>) -> Self {
         Self {
             own,

@@ -56,13 +56,11 @@ pub(super) enum Wanted {
 
 impl Verifier {
     fn check(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<(), PeerError> {
-        let trust = &self.shared.current().trust;
+        let peer = self.shared.verify(chain, now)?;
         match self.wanted {
-            Wanted::Server => trust.verify_role(chain, Role::Server, now).map(drop),
-            Wanted::Agent(id) => match trust.verify(chain, now)? {
-                peer if peer.id == id => Ok(()),
-                peer => Err(PeerError::OtherAgent { name: peer.name, has: peer.id, needs: id }),
-            },
+            Wanted::Server => peer.must_be(Role::Server).map(drop),
+            Wanted::Agent(id) if peer.id == id => Ok(()),
+            Wanted::Agent(id) => Err(PeerError::OtherAgent { name: peer.name, has: peer.id, needs: id }),
         }
     }
 }
@@ -119,7 +117,7 @@ impl ClientCertVerifier for Verifier {
         rest: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.shared.current().trust.verify(&tls::chain(own, rest), tls::timestamp(now))?;
+        self.shared.verify(&tls::chain(own, rest), tls::timestamp(now))?;
         Ok(ClientCertVerified::assertion())
     }
 

@@ -57,11 +57,20 @@ pub fn clock() -> Clock {
 
 /// An agent that `member_of` certified and that believes `believes`.
 pub fn agent_that_believes(member_of: &Authority, believes: &[&Authority], role: Role) -> Credentials {
+    agent_by(clock(), member_of, believes, role)
+}
+
+/// An agent of the cluster whose clock is behind by this much.
+pub fn late_agent(cluster: &Authority, by: Nanos, role: Role) -> Credentials {
+    agent_by(Clock::new(move || NOW.plus(Nanos(-by.0))), cluster, &[cluster], role)
+}
+
+fn agent_by(clock: Clock, member_of: &Authority, believes: &[&Authority], role: Role) -> Credentials {
     let key = Keypair::generate();
     let request = floe_pki::Request::verify(&key.request(&"agent".parse().unwrap())).unwrap();
     let certificate = member_of.issue(&request, role, NOW, Nanos::from_hours(1)).unwrap();
     let trust = Trust::new(believes.iter().map(|authority| authority.certificate().clone()).collect()).unwrap();
-    Credentials::new(key, certificate, trust, clock()).unwrap()
+    Credentials::new(key, certificate, trust, clock).unwrap()
 }
 
 pub fn agent(cluster: &Authority, role: Role) -> Credentials {

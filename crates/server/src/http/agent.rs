@@ -11,6 +11,7 @@ use floe_api::types::{AgentHealth, AgentMember, AgentSelf, PartHealth, ServerMem
 use floe_consensus::{Server as Peer, ServerId};
 use floe_control::autopilot::Health;
 use floe_model::StringMap;
+use floe_pki::Lag;
 use std::collections::BTreeMap;
 
 pub(super) fn leader(ctx: &Ctx) -> Result<Reply, Failure> {
@@ -89,22 +90,34 @@ fn member(server: &Server, peer: &Peer, version: &str) -> AgentMember {
     }
 }
 
-/// What a server that is well says. That it cannot open a root key keeps it from nothing else.
-fn well(server: &Server) -> String {
+/// What a server that is well says. That it cannot open a root key, or that its clock is wrong, keeps it from nothing else, yet.
+fn well(server: &Server, lag: Option<&Lag>) -> String {
     let closed = server.root_keys().closed();
-    match closed.iter().next() {
-        None => "ok".to_owned(),
-        Some((id, why)) => format!("ok, but {} root keys cannot be opened here; the first, {id}: {why}", closed.len()),
+    let mut but = Vec::new();
+    if let Some((id, why)) = closed.iter().next() {
+        but.push(format!("{} root keys cannot be opened here; the first, {id}: {why}", closed.len()));
     }
+    but.extend(lag.map(Lag::to_string));
+    if but.is_empty() { "ok".to_owned() } else { format!("ok, but {}", but.join("; and ")) }
+}
+
+/// What an agent that is not well says, with what its clock may have to do with it.
+fn unwell(why: &str, lag: Option<&Lag>) -> String {
+    lag.map_or_else(|| why.to_owned(), |lag| format!("{why}; {lag}"))
 }
 
 /// Whether the parts of an agent are well.
 pub(super) fn health(agent: &Agent) -> AgentHealth {
+    let lag = agent.security.lag();
     let server = agent.server.as_ref().map(|s| match s.consensus().status().leader {
-        Some(_) => PartHealth { ok: true, message: well(s) },
-        None => PartHealth { ok: false, message: "No cluster leader".to_owned() },
+        Some(_) => PartHealth { ok: true, message: well(s, lag.as_ref()) },
+        None => PartHealth { ok: false, message: unwell("No cluster leader", lag.as_ref()) },
     });
-    AgentHealth { client: agent.node.get().map(|n| n.health()), server }
+    let client = agent.node.get().map(|node| match node.health() {
+        health if health.ok => health,
+        health => PartHealth { message: unwell(&health.message, lag.as_ref()), ..health },
+    });
+    AgentHealth { client, server }
 }
 
 pub(super) fn health_reply(ctx: &Ctx) -> Result<Reply, Failure> {

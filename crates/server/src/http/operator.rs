@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use floe_api::types::{
     JoinTokenRequest, JoinTokenResponse, LeadershipTransferResponse, OperatorHealthReply, RaftConfiguration, RaftServer, ServerHealth,
 };
-use floe_consensus::{ChangeError, Member, ServerAddress, ServerId, Status};
+use floe_consensus::{ChangeError, Consensus, Member, ServerAddress, ServerId, Status};
 use floe_control::autopilot;
 use floe_model::{Nanos, Timestamp};
 use floe_state::{Command, tokens::JoinRole};
@@ -62,8 +62,21 @@ pub(super) async fn remove(ctx: &Ctx) -> Result<Reply, Failure> {
     let member = named(ctx)?.ok_or_else(|| Failure::bad("give id or address of the server to remove"))?;
     // First of all: between the two it must not ask to be a member again.
     ctx.server()?.propose(Command::RefuseAgent { id: member.id.to_string() }).await?;
-    ctx.server()?.consensus().remove(member.id).await.map_err(failure)?;
+    let consensus = ctx.server()?.consensus();
+    let is_another = member.id != *consensus.id();
+    consensus.remove(member.id).await.map_err(failure)?;
+    if is_another {
+        see_change(consensus).await;
+    }
     Reply::plain(&serde_json::Value::Null)
+}
+
+/// Waits until this server has the change that the leader made, so that whoever asks it for the members next sees what became of them. It is done
+/// in any case.
+async fn see_change(consensus: &Consensus) {
+    if let Err(error) = consensus.linearizable().await {
+        tracing::debug!(%error, "a change of the members was made that this server may not show yet");
+    }
 }
 
 /// Takes in again a server that was removed for good.
@@ -96,6 +109,7 @@ pub(super) async fn add(ctx: &Ctx) -> Result<Reply, Failure> {
         // What it is called, and which version it knows, it says itself when it comes. One of an older build stops by itself.
         let address = ServerAddress::new(id.clone(), rpc);
         server.consensus().add_learner(ServerId::from(id.clone()), address).await.map_err(failure)?;
+        see_change(server.consensus()).await;
     }
     server.propose(Command::AcceptServer { id }).await?;
     Reply::plain(&serde_json::Value::Null)

@@ -25,26 +25,46 @@ use axum::{
 };
 pub use bootstrap::{open_answer, seal_question, waiting_router};
 use floe_api::rpc;
-use floe_consensus::config::CALL_BYTES;
+use floe_consensus::{Transport, config::CALL_BYTES};
 use floe_rpc::Caller;
 use floe_state::command::Refusal;
 pub use join::{AUTHORITY_LIFETIME, CERTIFICATE_LIFETIME, Doorkeeper};
 use serde::{Serialize, de::DeserializeOwned};
-use std::time::Duration;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 /// How long the leader may take for what is passed on to it.
 const FORWARD_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Servers of other agreements that are remembered.
+const MAX_FOREIGNERS: usize = 100;
 
 /// What the endpoints share.
 #[derive(Clone)]
 pub(crate) struct Members {
     pub(crate) server: Server,
     pub(crate) peers: Peers,
+    foreigners: Arc<Foreigners>,
+}
+
+/// Servers of other agreements that were told of in the log, so that each is told of once.
+#[derive(Default)]
+struct Foreigners(Mutex<BTreeSet<String>>);
+
+impl Foreigners {
+    /// Whether this one is to be told of: beyond the bound nobody is.
+    fn is_new(&self, id: &str) -> bool {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.len() < MAX_FOREIGNERS && known.insert(id.to_owned())
+    }
 }
 
 /// The RPC port as a service.
 pub fn router(server: Server, peers: Peers, agent: Agent) -> Router {
-    let members = Members { server, peers };
+    let members = Members { server, peers, foreigners: Arc::default() };
     let of_servers = Router::new()
         .route(rpc::SERVER, post(raft::here_is_server))
         .route(rpc::AUTHORITY_KEY, post(authorities::key))
@@ -141,7 +161,11 @@ impl Members {
             return Err(unavailable("this server does not lead (any more)"));
         }
         let leader = self.server.consensus().leadership().borrow().leader.clone();
-        let leader = leader.ok_or_else(|| unavailable("no server leads at present"))?;
+        let nobody = || match self.peers.trouble() {
+            Some(trouble) => unavailable(format!("no server leads at present. {trouble}")),
+            None => unavailable("no server leads at present"),
+        };
+        let leader = leader.ok_or_else(nobody)?;
         let headers = [(rpc::FORWARDED_HEADER, "true")];
         let response = self.peers.post(&leader, path, &headers, body, FORWARD_DEADLINE).await.map_err(unavailable)?;
         Ok(response.map(Body::new))
@@ -156,7 +180,7 @@ mod tests {
     use floe_consensus::{Config, Consensus, DataFolder, ServerAddress, ServerId};
     use floe_pki::{AgentId, Authority, Clock, ClusterId, Credentials, Keypair, Peer, Role, Trust};
     use floe_rpc::{Channels, Security, Servers};
-    use std::sync::Arc;
+    use floe_state::{Command, command::CLUSTER_VERSION};
     use tower::ServiceExt;
 
     fn member(role: Role) -> Caller {
@@ -184,18 +208,17 @@ mod tests {
         assert_eq!(node_answers(Caller::Stranger).await, StatusCode::UNAUTHORIZED);
     }
 
-    #[tokio::test(flavor = "multi_thread")]
-    async fn the_key_of_an_authority_is_given_to_members_of_the_agreement_only() {
-        let folder = tempfile::tempdir().unwrap();
+    /// A server with the key of an authority, the authority's certificate, and its RPC port.
+    async fn port_of(folder: &std::path::Path, key: &Keypair) -> (Server, Vec<u8>, Router) {
         let now = floe_model::Timestamp(1_767_225_600_000_000_000);
         let authority = Authority::create(ClusterId::draw(), now, CERTIFICATE_LIFETIME).unwrap();
-        let (key, certificate) = (Keypair::generate(), authority.certificate().to_vec());
+        let certificate = authority.certificate().to_vec();
         let request = floe_pki::Request::verify(&key.request(&"s1".parse().unwrap())).unwrap();
         let own = authority.issue(&request, Role::Server, now, CERTIFICATE_LIFETIME).unwrap();
         let trust = Trust::new(vec![authority.certificate().clone()]).unwrap();
         let credentials = Credentials::new(key.clone(), own, trust, Clock::new(move || now)).unwrap();
         let address = ServerAddress::new("s1".to_owned(), "s1.test:4647".to_owned());
-        let data = DataFolder::open(folder.path()).unwrap();
+        let data = DataFolder::open(folder).unwrap();
         let consensus = Consensus::open(Config::single(ServerId::from(key.id().to_string()), data, address)).await.unwrap();
         let door = Doorkeeper::new(Signers::new(vec![authority], |_| Ok(())), credentials, None);
         let server = Server::start(ServerConfig::default(), consensus, Some(door));
@@ -203,6 +226,54 @@ mod tests {
         let servers = Servers::new(channels.clone(), Vec::new());
         let agent = Agent { server: Some(server.clone()), node: Arc::default(), servers, security, config: Arc::default(), version: "0" };
         let port = router(server.clone(), Peers::new(channels, "s1.test:4647"), agent);
+        (server, certificate, port)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_server_of_another_agreement_is_refused_and_one_without_a_log_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = Keypair::generate();
+        let (server, _, port) = port_of(folder.path(), &key).await;
+        let says = async |id: AgentId, cluster: &str| {
+            let here = rpc::HereIsServer {
+                name: "x".to_owned(),
+                rpc: "x.test:4647".to_owned(),
+                cluster: cluster.to_owned(),
+                version: CLUSTER_VERSION,
+            };
+            let request = Request::post(rpc::SERVER).body(Body::from(encode(&here).unwrap())).unwrap();
+            let answer = port.clone().layer(Extension(caller(id, Role::Server))).oneshot(request).await.unwrap();
+            let (status, body) = (answer.status(), axum::body::to_bytes(answer.into_body(), 64 << 10).await.unwrap());
+            (status, String::from_utf8_lossy(&body).into_owned())
+        };
+        let (status, said) = says(Keypair::generate().id(), "another").await;
+        assert_eq!(status, StatusCode::CONFLICT, "{said}");
+        assert!(said.contains("of cluster another") && said.contains("floe server token -server"), "{said}");
+        server.propose(Command::RefuseAgent { id: "another".to_owned() }).await.unwrap();
+        let (status, said) = says(Keypair::generate().id(), "another").await;
+        assert_eq!(status, StatusCode::GONE, "{said}");
+        assert!(said.contains("from a backup of which this cluster") && said.contains("remove its data folder"), "{said}");
+        assert_eq!(server.consensus().members().len(), 1, "nobody was taken in");
+        let own = server.consensus().cluster().unwrap().to_string();
+        assert_eq!(says(Keypair::generate().id(), "").await.0, StatusCode::OK, "a new machine has no log");
+        assert_eq!(says(Keypair::generate().id(), &own).await.0, StatusCode::OK);
+        assert_eq!(server.consensus().members().len(), 3);
+        server.stop().await;
+    }
+
+    #[test]
+    fn a_foreign_server_is_told_of_once_and_not_more_of_them_than_the_bound() {
+        let known = Foreigners::default();
+        assert!(known.is_new("0") && !known.is_new("0"));
+        assert!((1..MAX_FOREIGNERS).all(|n| known.is_new(&n.to_string())), "up to the bound");
+        assert!(!known.is_new("one past it"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_key_of_an_authority_is_given_to_members_of_the_agreement_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = Keypair::generate();
+        let (server, certificate, port) = port_of(folder.path(), &key).await;
         let asks = encode(&rpc::AskAuthorityKey { certificate }).unwrap();
         let answer = async |caller: Caller| {
             let request = Request::post(rpc::AUTHORITY_KEY).body(Body::from(asks.clone())).unwrap();

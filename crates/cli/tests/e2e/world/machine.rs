@@ -17,6 +17,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("/usr/bin/busybox", "busybox-static"),
     ("curl", "curl"),
     ("gzip", "gzip"),
+    ("tar", "tar"),
     ("setpriv", "util-linux"),
 ];
 /// How long what others do on the machine may look like something of ours.

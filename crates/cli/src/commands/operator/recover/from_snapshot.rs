@@ -46,7 +46,7 @@ pub(super) async fn command(args: &RecoverArgs, file: &Path) -> anyhow::Result<E
     }
     let heir = Heir::new(&config, &data, authorities)?;
     let made = async {
-        fill(&config, &data, &heir, bytes, &archive.metadata.servers).await?;
+        fill(&config, &data, &heir, bytes, &given_up(&archive)).await?;
         heir.save()
     };
     made.await.with_context(|| format!("nothing came of it; remove what was begun in {}, and try again", data.display()))?;
@@ -138,30 +138,37 @@ fn show(archive: &Archive, authorities: &[Authority], data: &Path) {
     ));
     if !m.servers.is_empty() {
         output::line(format!(
-            "Refused from then on, under their ids: the old servers {}. Be sure that they do not run, and never start them again with their old data \
+            "Refused from then on, under their ids: the old servers {}, and all that joined after the snapshot was made. Be sure that they do not run, and never start them again with their old data \
              folders: clients that know their addresses would go to them.\n",
             m.servers.join(", ")
         ));
     }
 }
 
+/// Who is refused from then on: the old servers that the snapshot knows, and the old agreement itself, by which those are known that joined after the
+/// snapshot was made.
+fn given_up(archive: &Archive) -> Vec<String> {
+    let metadata = &archive.metadata;
+    metadata.servers.iter().chain(std::iter::once(&metadata.cluster_id)).cloned().collect()
+}
+
 /// Makes the log of a cluster of this server alone, with all content, without any port.
-async fn fill(config: &AgentConfig, data: &Path, heir: &Heir, bytes: Vec<u8>, old_servers: &[String]) -> anyhow::Result<()> {
+async fn fill(config: &AgentConfig, data: &Path, heir: &Heir, bytes: Vec<u8>, given_up: &[String]) -> anyhow::Result<()> {
     let folder = DataFolder::open(data)?;
     let rpc = config.advertised(SocketAddr::new(config.bind, config.rpc_port));
     let address = ServerAddress::new(config.name.clone(), rpc);
     let consensus = Consensus::open(Config::single(ServerId::from(heir.id().to_string()), folder, address)).await?;
-    let filled = restore(&consensus, bytes, old_servers).await;
+    let filled = restore(&consensus, bytes, given_up).await;
     consensus.shutdown().await;
     filled
 }
 
-async fn restore(consensus: &Consensus, bytes: Vec<u8>, old_servers: &[String]) -> anyhow::Result<()> {
+async fn restore(consensus: &Consensus, bytes: Vec<u8>, given_up: &[String]) -> anyhow::Result<()> {
     floe_server::restore(consensus, bytes.into(), false).await?;
-    for id in old_servers {
+    for id in given_up {
         let outcome = consensus.propose(Command::RefuseAgent { id: id.clone() }).await?.outcome;
         if let Outcome::Refused(why) = outcome {
-            bail!("refuse server {id} of the old cluster: {why}");
+            bail!("refuse {id} of the old cluster: {why}");
         }
     }
     Ok(())
