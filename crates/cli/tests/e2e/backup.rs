@@ -6,7 +6,7 @@ mod s3;
 use crate::{
     agent::Agent,
     api::{id, text},
-    cluster::{jobs, leader, three, three_with, write},
+    cluster::{jobs, leader, three, three_with, write, written},
     command::Outcome,
     http::Request,
     job::web,
@@ -52,7 +52,7 @@ fn save_under_load(world: &World, agent: &Agent) -> PathBuf {
         let load = scope.spawn(|| {
             let mut n = 0;
             while !is_over.load(Ordering::Relaxed) {
-                assert!(write(agent, &format!("load-{n}")));
+                written(agent, &format!("load-{n}"));
                 n += 1;
             }
             n

@@ -10,7 +10,7 @@
 use crate::{
     agent::{Agent, AgentBuilder},
     api::{id, text},
-    cluster::{quick, wait_voters, write},
+    cluster::{quick, wait_voters, written},
     command::run,
     job::{batch, service, web},
     keyring::{kek, keyring, settled},
@@ -113,7 +113,7 @@ fn make(world: &World) -> PathBuf {
     let data = agent.data().to_str().unwrap();
     world.floe(&["operator", "recover", "-data-dir", data, "-confirm"]).ok();
     agent.start();
-    assert!(write(&agent, "after-the-snapshot"));
+    written(&agent, "after-the-snapshot");
     let snapshots = fs::read_dir(agent.data().join("server/snapshots")).unwrap().count();
     assert!(snapshots > 0, "no snapshot was made");
     let pid = agent.task_pid(&alloc, "t");
@@ -162,7 +162,7 @@ fn goes_on(packed: &Path) {
             let pid = agent.try_task_pid(&alloc, "t")?;
             Path::new(&format!("/proc/{pid}")).exists().then_some(())
         });
-        assert!(write(&agent, "by-a-later-build"));
+        written(&agent, "by-a-later-build");
         api.run(&batch("again", "echo again"));
         keyring(world, &agent, &["rotate", "-full"]).ok();
         settled(&agent);

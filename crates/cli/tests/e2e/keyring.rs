@@ -4,7 +4,7 @@
 use crate::{
     agent::{Agent, AgentBuilder},
     api::text,
-    cluster::{quick, three_with, wait_voters, write},
+    cluster::{quick, three_with, wait_voters, write, written},
     command::Outcome,
     http::Request,
     job::web,
@@ -143,7 +143,7 @@ fn a_server_that_cannot_open_a_key_says_so_and_goes_on() {
         assert!(metrics.contains("floe_root_keys_closed 1"), "{metrics}");
         keyring(world, other, &["rotate"]).fails(1, &["no key-encryption key", "keyring \"file\""]);
         assert!(keyring(world, other, &["list"]).ok().contains("active"));
-        assert!(write(other, "goes-on"));
+        written(other, "goes-on");
     });
 }
 
@@ -268,7 +268,7 @@ fn servers_that_joined_after_the_backup_are_refused_by_what_goes_on_from_it() {
         let hosts = [world.host(), world.host(), world.host(), world.host()];
         let old = server_on(world, "s1", hosts[0], &file).start();
         let new = server_on(world, "s4", hosts[3], &file).build();
-        assert!(on(hosts[0], || write(&old, "before")));
+        on(hosts[0], || written(&old, "before"));
         settled(&old);
         let snapshot = world.dir().join("backup.snap");
         let (name, address) = (snapshot.to_str().unwrap(), format!("http://{}", old.http()));
@@ -277,7 +277,7 @@ fn servers_that_joined_after_the_backup_are_refused_by_what_goes_on_from_it() {
         let late: Vec<Arc<Agent>> =
             [("s2", hosts[1]), ("s3", hosts[2])].map(|(name, host)| server_on(world, name, host, &file).joins(&old).start()).to_vec();
         wait_voters(&old, &["s1", "s2", "s3"]);
-        assert!(on(hosts[1], || write(&late[0], "lost-with-the-backup")));
+        on(hosts[1], || written(&late[0], "lost-with-the-backup"));
         [&old, &late[0], &late[1]].iter().for_each(|server| server.kill());
         let config = new.config().to_str().unwrap();
         let said = world.floe(&["operator", "recover", "-from-snapshot", name, "-config", config, "-confirm"]).ok();
@@ -322,7 +322,7 @@ fn servers_that_joined_after_the_backup_are_refused_by_what_goes_on_from_it() {
             (late[1].log().matches("from a backup of which this cluster").count() > 1).then_some(())
         });
         wait_voters(&new, &["s2", "s4"]);
-        assert!(on(hosts[1], || write(&late[0], "after")));
+        on(hosts[1], || written(&late[0], "after"));
         late[1].terminate();
     });
 }

@@ -3,7 +3,7 @@
 use crate::{
     agent::Agent,
     api::text,
-    cluster::{jobs, members, quick, three, wait_voters, write},
+    cluster::{jobs, members, quick, three, wait_voters, write, written},
     job::web,
     world::{World, eventually, world},
 };
@@ -46,7 +46,7 @@ fn one_of_three_goes_on_with_its_tasks_and_grows_again() {
         world.floe(&["operator", "recover", "-data-dir", servers[0].data().to_str().unwrap()]).fails(1, &["only voter"]);
         servers[0].start();
         wait_voters(&servers[0], &["s1"]);
-        assert!(write(&servers[0], "after"));
+        written(&servers[0], "after");
         eventually("the node is back", || (servers[0].api().try_get("/v1/nodes")?[0]["Status"] == "ready").then_some(()));
         servers[0].api().run(&web("web").copies(2));
         assert_eq!(client.task_pid(&alloc, "t"), pid, "the task never noticed");
@@ -60,7 +60,7 @@ fn one_of_three_goes_on_with_its_tasks_and_grows_again() {
             grown.push(quick(world.agent(name)).joins(&servers[0]).start());
         }
         wait_voters(&servers[0], &["s1", "s4", "s5"]);
-        assert!(write(&grown[2], "by-a-new-one"));
+        written(&grown[2], "by-a-new-one");
         assert!(jobs(&grown[1]).contains(&"after".to_owned()));
         assert_eq!(client.task_pid(&alloc, "t"), pid);
     });
@@ -74,7 +74,7 @@ fn two_of_five_go_on_and_the_old_three_are_no_second_cluster() {
             servers.push(quick(world.agent(name)).joins(&servers[0]).start());
         }
         wait_voters(&servers[0], &["s1", "s2", "s3", "s4", "s5"]);
-        assert!(write(&servers[1], "before"));
+        written(&servers[1], "before");
         servers.iter().for_each(|s| s.kill());
         let (a, b) = (&servers[0], &servers[1]);
         let (of_a, of_b) = (last_entry(&recover(world, a, &[])), last_entry(&recover(world, b, &[])));
@@ -93,7 +93,7 @@ fn two_of_five_go_on_and_the_old_three_are_no_second_cluster() {
         let mut names = [first.name(), second.name()];
         names.sort_unstable();
         wait_voters(first, &names);
-        assert!(write(second, "after"));
+        written(second, "after");
         // Three of the old five are a majority of what they know, and hear that it is over.
         servers[2..].iter().for_each(|s| s.launch());
         for old in &servers[2..] {
@@ -101,7 +101,7 @@ fn two_of_five_go_on_and_the_old_three_are_no_second_cluster() {
         }
         assert!(!write(&servers[2], "second-cluster"));
         assert_eq!(members(first).unwrap().iter().map(|m| text(&m["Node"]).to_owned()).collect::<Vec<_>>().len(), 2);
-        assert!(write(first, "still"));
+        written(first, "still");
         for old in &servers[2..] {
             old.terminate();
         }

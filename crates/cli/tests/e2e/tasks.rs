@@ -136,9 +136,8 @@ fn a_task_that_does_not_listen_is_killed_after_its_time() {
 fn the_kill_signal_is_the_one_that_the_job_names() {
     world(|world| {
         let agent = world.start_agent("n1");
-        let traps = |name: &str| {
-            service(name, "for s in INT TERM USR1 QUIT; do trap \"echo got $s; exit 0\" $s; done; sleep 1000 & echo up; wait")
-        };
+        let traps =
+            |name: &str| service(name, "for s in INT TERM USR1 QUIT; do trap \"echo got $s; exit 0\" $s; done; sleep 1000 & echo up; wait");
         let (named, unnamed) = (traps("named").task(|t| t["KillSignal"] = json!("SIGUSR1")), traps("unnamed"));
         for (job, signal) in [(named, "USR1"), (unnamed, "INT")] {
             let alloc = agent.api().run_one(&job);
