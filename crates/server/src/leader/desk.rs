@@ -67,7 +67,7 @@ impl Desk {
             self.take(eval.clone(), now);
         }
         let steady = self.steady();
-        for node in view.nodes().filter(|n| n.status != NodeStatus::Down) {
+        for node in view.nodes().filter(|n| n.status != NodeStatus::Down && !planted::is_on(Bug::NewDeskExpectsNobody)) {
             self.heartbeats.expect(&node.id, steady);
         }
         self.nodes = view.nodes().count();
@@ -76,7 +76,7 @@ impl Desk {
 
     /// An entry was applied.
     pub(super) fn applied(&mut self, state: &State, effects: &Effects, now: Timestamp) {
-        if effects.changes.contains(&Change::Everything) {
+        if effects.changes.contains(&Change::Everything) && !planted::is_on(Bug::DeskMissesRestore) {
             return self.rebuild(state, now);
         }
         let mut room = false;
@@ -129,6 +129,9 @@ impl Desk {
         match request {
             Request::Dequeue { types, reply } => self.idle_workers.push_back((types, reply)),
             Request::Ack { eval, token } => {
+                self.broker.ack(&eval, token);
+            }
+            Request::Nack { eval, token } if planted::is_on(Bug::FailedEvaluationIsDone) => {
                 self.broker.ack(&eval, token);
             }
             Request::Nack { eval, token } => {
