@@ -166,7 +166,9 @@ impl Observer {
 
     /// What there is to look at after a recovery on that log: what it holds counts as committed, and nothing else.
     pub(crate) fn succeeded(&mut self, world: &World, name: &str, records: &[LogRecord], recovery: u64) -> Observer {
-        let (refused, memberships) = (self.refused.clone(), self.memberships.clone());
+        let (refused, mut memberships) = (self.refused.clone(), self.memberships.clone());
+        // The new cluster may come to the terms of the old one, with other entries.
+        memberships.retain(|(index, _), _| *index < recovery);
         let mut next = Observer { recovery: Some(recovery), refused, memberships, ..Observer::default() };
         let first = records.first().map_or(0, LogRecord::index);
         let keeps = |index: u64, entry: &Entry| {
