@@ -26,6 +26,8 @@ pub trait Executor {
     fn spawn(&self, task: BoxFuture<'static, ()>);
     /// Runs what would block a thread, at once or when the simulation lets it. The work is dropped when the server crashes before.
     fn block(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()>;
+    /// Whether work that may be lost is lost this time.
+    fn loses_work(&self) -> bool;
     /// A random number.
     fn random(&self) -> u64;
 }
@@ -129,6 +131,15 @@ pub fn blocking<T: Send + 'static>(
             }
         }
     }
+}
+
+/// As [`blocking`], for work whose loss costs nothing but another try. In a simulation it may be lost, as in a thread that panics.
+pub fn blocking_or_lost<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> impl Future<Output = Result<T, TaskError>> + Send + 'static {
+    let is_lost = simulated().is_some_and(|executor| executor.loses_work());
+    let done = blocking(move || (!is_lost).then(work));
+    async { done.await?.ok_or(TaskError { is_panic: true }) }
 }
 
 /// A random number, for what is no part of the state.

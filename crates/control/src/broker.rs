@@ -4,12 +4,15 @@
 //! |---|---|
 //! | ready (by priority, then age) | `dequeue` |
 //! | behind another of the same job | that one's `ack` |
-//! | waiting for a moment | `tick` |
+//! | waiting for a moment, or resting after a failure | `tick` |
 //! | delivered, with a token | `ack` (done), `nack` or the nack timeout (ready again, later) |
 //! | delivered too often | handed out by `tick` as failed; the server writes it so |
 //!
 //! At most one evaluation of a job is delivered at a time, so two workers never plan for the same job. Of those that wait behind it
 //! only the newest matters: the older ones would find nothing to do, and are handed out as canceled.
+//!
+//! Two clocks: `now` is the wall clock, by which an evaluation names its moment, and `steady` one that nobody sets. Workers and failures are timed
+//! by the latter: were the wall clock put back by an hour, a job whose evaluation failed once would wait for an hour.
 
 use floe_model::{EvalId, EvalStatus, Evaluation, JobKey, JobType, Nanos, Timestamp};
 use std::{
@@ -86,6 +89,8 @@ pub struct Broker {
     ready: BTreeSet<Rank>,
     behind: BTreeMap<JobKey, BTreeSet<Rank>>,
     waiting: BTreeSet<(Timestamp, EvalId)>,
+    /// After a failure, by the steady clock.
+    resting: BTreeSet<(Timestamp, EvalId)>,
     out: BTreeMap<EvalId, Out>,
     /// The evaluation of each job that is ready or delivered.
     active: BTreeMap<JobKey, EvalId>,
@@ -104,7 +109,7 @@ pub struct BrokerCounts {
     pub delivered: usize,
     /// Behind another of their job.
     pub behind: usize,
-    /// Waiting for a moment.
+    /// Waiting for a moment, or resting after a failure.
     pub waiting: usize,
 }
 
@@ -150,14 +155,14 @@ impl Broker {
     }
 
     /// The next evaluation, of any of the types given, to a worker.
-    pub fn dequeue(&mut self, types: &[JobType], now: Timestamp) -> Option<Delivery> {
+    pub fn dequeue(&mut self, types: &[JobType], steady: Timestamp) -> Option<Delivery> {
         let rank = self.ready.iter().find(|r| self.held.get(&r.id).is_some_and(|h| types.contains(&h.eval.job_type)))?.clone();
         self.ready.remove(&rank);
         let held = self.held.get_mut(&rank.id)?;
         held.deliveries += 1;
         self.next_token += 1;
         let token = self.next_token;
-        let out = Out { token, deadline: now.plus(NACK_TIMEOUT), job: held.eval.job_key() };
+        let out = Out { token, deadline: steady.plus(NACK_TIMEOUT), job: held.eval.job_key() };
         let eval = held.eval.clone();
         self.out.insert(rank.id, out);
         Some(Delivery { eval, token })
@@ -180,15 +185,15 @@ impl Broker {
     }
 
     /// A worker could not do it. False when it no longer held the evaluation.
-    pub fn nack(&mut self, id: &EvalId, token: u64, now: Timestamp) -> bool {
+    pub fn nack(&mut self, id: &EvalId, token: u64, steady: Timestamp) -> bool {
         if !self.is_outstanding(id, token) {
             return false;
         }
-        self.take_back(id, now);
+        self.take_back(id, steady);
         true
     }
 
-    fn take_back(&mut self, id: &EvalId, now: Timestamp) {
+    fn take_back(&mut self, id: &EvalId, steady: Timestamp) {
         let Some(out) = self.out.remove(id) else { return };
         let Some(held) = self.held.get(id) else { return };
         if held.deliveries >= DELIVERY_LIMIT {
@@ -198,7 +203,7 @@ impl Broker {
             self.release(&out.job);
         } else {
             let delay = if held.deliveries <= 1 { FIRST_NACK_DELAY } else { NACK_DELAY };
-            self.waiting.insert((now.plus(delay), id.clone()));
+            self.resting.insert((steady.plus(delay), id.clone()));
         }
     }
 
@@ -225,6 +230,7 @@ impl Broker {
         let key = held.eval.job_key();
         self.ready.remove(&Rank::of(&held.eval));
         self.waiting.retain(|(_, w)| w != id);
+        self.resting.retain(|(_, r)| r != id);
         if let Some(ranks) = self.behind.get_mut(&key) {
             ranks.remove(&Rank::of(&held.eval));
         }
@@ -235,31 +241,18 @@ impl Broker {
     }
 
     /// Lets time pass: wakes what waited, takes back what took too long, and hands out what is given up.
-    pub fn tick(&mut self, now: Timestamp) -> Vec<GivenUp> {
-        let late: Vec<EvalId> = self.out.iter().filter(|(_, o)| o.deadline <= now).map(|(id, _)| id.clone()).collect();
+    pub fn tick(&mut self, now: Timestamp, steady: Timestamp) -> Vec<GivenUp> {
+        let late: Vec<EvalId> = self.out.iter().filter(|(_, o)| o.deadline <= steady).map(|(id, _)| id.clone()).collect();
         for id in late {
-            self.take_back(&id, now);
+            self.take_back(&id, steady);
         }
-        while let Some((moment, id)) = self.waiting.first().cloned() {
-            if moment > now {
-                break;
-            }
-            self.waiting.pop_first();
+        let due: Vec<EvalId> = until(&mut self.waiting, now).chain(until(&mut self.resting, steady)).collect();
+        for id in due {
             if let Some(eval) = self.held.get(&id).map(|h| h.eval.clone()) {
                 self.admit(&eval);
             }
         }
         std::mem::take(&mut self.given_up)
-    }
-
-    /// The moment at which `tick` next has something to do.
-    pub fn next_moment(&self) -> Option<Timestamp> {
-        let waiting = self.waiting.first().map(|(t, _)| *t);
-        let late = self.out.values().map(|o| o.deadline).min();
-        match (waiting, late) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
     }
 
     /// Counts for metrics.
@@ -268,9 +261,14 @@ impl Broker {
             ready: self.ready.len(),
             delivered: self.out.len(),
             behind: self.behind.values().map(BTreeSet::len).sum(),
-            waiting: self.waiting.len(),
+            waiting: self.waiting.len() + self.resting.len(),
         }
     }
+}
+
+/// Takes out what stands at or before a moment.
+fn until(moments: &mut BTreeSet<(Timestamp, EvalId)>, moment: Timestamp) -> impl Iterator<Item = EvalId> {
+    std::iter::from_fn(move || if moments.first()?.0 <= moment { moments.pop_first() } else { None }).map(|(_, id)| id)
 }
 
 /// True for evaluations that the broker (rather than [`crate::Blocked`]) wants.
@@ -316,7 +314,7 @@ mod tests {
         assert_eq!(first, "a");
         assert_eq!(next(&mut b, 0), None);
         assert!(b.ack(&"a".into(), token));
-        assert_eq!(b.tick(at(0)), vec![GivenUp::Superseded { eval: eval("b", "job", 50, 2), by: "c".into() }]);
+        assert_eq!(b.tick(at(0), at(0)), vec![GivenUp::Superseded { eval: eval("b", "job", 50, 2), by: "c".into() }]);
         assert_eq!(next(&mut b, 0).unwrap().0, "c");
     }
 
@@ -325,11 +323,11 @@ mod tests {
         let mut b = Broker::default();
         b.enqueue(eval("a", "job", 50, 1), at(0));
         let (_, old) = next(&mut b, 0).unwrap();
-        assert!(b.tick(at(59)).is_empty() && b.is_outstanding(&"a".into(), old));
-        b.tick(at(60));
+        assert!(b.tick(at(59), at(59)).is_empty() && b.is_outstanding(&"a".into(), old));
+        b.tick(at(60), at(60));
         assert!(!b.is_outstanding(&"a".into(), old));
         assert_eq!(next(&mut b, 60), None, "redelivered after a second");
-        b.tick(at(61));
+        b.tick(at(61), at(61));
         let (_, new) = next(&mut b, 61).unwrap();
         assert!(!b.ack(&"a".into(), old) && b.ack(&"a".into(), new));
     }
@@ -353,14 +351,25 @@ mod tests {
         b.enqueue(eval("b", "job", 50, 2), at(0));
         let mut now = 0;
         for _ in 0..DELIVERY_LIMIT {
-            b.tick(at(now));
+            b.tick(at(now), at(now));
             let (id, token) = next(&mut b, now).unwrap();
             assert_eq!(id, "a");
             assert!(b.nack(&"a".into(), token, at(now)));
             now += 20;
         }
-        assert_eq!(b.tick(at(now)), vec![GivenUp::Failed(eval("a", "job", 50, 1))]);
+        assert_eq!(b.tick(at(now), at(now)), vec![GivenUp::Failed(eval("a", "job", 50, 1))]);
         assert_eq!(next(&mut b, now).unwrap().0, "b");
+    }
+
+    #[test]
+    fn who_sets_the_clock_back_or_ahead_holds_up_no_failed_evaluation_and_takes_none_away() {
+        let mut b = Broker::default();
+        b.enqueue(eval("a", "job", 50, 1), at(7200));
+        let (_, token) = next(&mut b, 0).unwrap();
+        b.tick(at(10_800), at(1));
+        assert!(b.nack(&"a".into(), token, at(1)), "an hour ahead: the worker has had a second");
+        b.tick(at(3600), at(2));
+        assert_eq!(next(&mut b, 2).unwrap().0, "a", "an hour back: it rested for a second");
     }
 
     #[test]
@@ -368,8 +377,10 @@ mod tests {
         let mut b = Broker::default();
         let later = Evaluation { wait_until: at(30), ..(*eval("a", "job", 50, 1)).clone() };
         b.enqueue(Arc::new(later), at(0));
-        assert_eq!((next(&mut b, 0), b.next_moment()), (None, Some(at(30))));
-        b.tick(at(30));
+        assert_eq!(next(&mut b, 0), None);
+        b.tick(at(29), at(99));
+        assert_eq!(next(&mut b, 0), None, "it names a moment of the wall clock");
+        b.tick(at(30), at(30));
         assert_eq!(next(&mut b, 30).unwrap().0, "a");
     }
 
@@ -412,7 +423,7 @@ mod tests {
                     4 => if let Some((e, t)) = out.pop() { b.nack(&e.id, t, at(now)); },
                     _ => now += 7,
                 }
-                for g in b.tick(at(now)) {
+                for g in b.tick(at(now), at(now)) {
                     let (GivenUp::Failed(e) | GivenUp::Superseded { eval: e, .. }) = g;
                     prop_assert!(ended.insert(e.id.clone()));
                 }
@@ -422,7 +433,7 @@ mod tests {
             // Drain: with willing workers everything ends.
             for _ in 0..2_000 {
                 now += 7;
-                for g in b.tick(at(now)) {
+                for g in b.tick(at(now), at(now)) {
                     let (GivenUp::Failed(e) | GivenUp::Superseded { eval: e, .. }) = g;
                     ended.insert(e.id.clone());
                 }

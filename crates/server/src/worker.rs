@@ -79,7 +79,7 @@ async fn view_at(consensus: &Consensus, index: u64) -> Option<State> {
 async fn decide(scheduler: &mut Scheduler, consensus: &Consensus, view: State, eval: Arc<Evaluation>) -> Option<Decision> {
     let mut own = std::mem::take(scheduler);
     let (now, seed) = (consensus.now(), consensus.draw());
-    let task = executor::blocking(move || {
+    let task = executor::blocking_or_lost(move || {
         let decision = own.schedule(Request { view: &view, eval: &eval, now, seed });
         (own, decision)
     });

@@ -7,7 +7,7 @@ use floe_consensus::Consensus;
 use floe_history::{Call, RegisterInput, RegisterOutput};
 use floe_state::archive::{self, Origin};
 use std::{collections::BTreeMap, rc::Rc, time::Duration};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// After this long nobody waits for a restore any more.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -46,12 +46,42 @@ impl World {
                     self.backups.borrow_mut().push(backup);
                 }
             }
-            Some(backup) => self.put_back(&name, owner, server, backup).await,
+            Some(backup) => drop(self.put_back(&name, owner, server, backup).await),
         }
         self.busy.set(self.busy.get() - 1);
     }
 
-    async fn put_back(self: &Rc<Self>, name: &str, owner: Owner, server: Consensus, backup: Backup) {
+    /// Restores a backup, if need be of this moment.
+    pub(crate) async fn back_up_and_restore(self: Rc<Self>, name: String, owner: Owner, server: Consensus) {
+        self.busy.set(self.busy.get() + 1);
+        let kept = self.pick(&self.backups.borrow());
+        let backup = match kept {
+            Some(backup) => Some(backup),
+            None => self.back_up(owner, &server).await,
+        };
+        if let Some(backup) = backup {
+            self.put_back(&name, owner, server, backup).await;
+        }
+        self.busy.set(self.busy.get() - 1);
+    }
+
+    /// Keeps what the leader has, if one is there.
+    pub(crate) async fn back_up_the_leader(self: &Rc<Self>) -> Option<Backup> {
+        let (owner, server) = self.server(&self.leading()?)?;
+        self.back_up(owner, &server).await
+    }
+
+    /// Restores a backup when nothing fails any more. True when it is done.
+    pub(crate) async fn put_back_at_last(self: &Rc<Self>, backup: Backup) -> bool {
+        let Some((name, (owner, server))) = self.leading().and_then(|name| Some((name.clone(), self.server(&name)?))) else { return false };
+        let done = self.put_back(&name, owner, server, backup).await;
+        // The entry is looked at when this instant is over.
+        sleep(Duration::from_millis(1)).await;
+        self.observer.borrow().check_restores(self);
+        done
+    }
+
+    async fn put_back(self: &Rc<Self>, name: &str, owner: Owner, server: Consensus, backup: Backup) -> bool {
         self.trace.count(Fault::Restore.name());
         self.trace.say(format_args!("a backup is restored at {name}"));
         let wish = |(key, value): (&String, &Option<String>)| {
@@ -68,12 +98,14 @@ impl World {
                 self.trace.count("restored");
                 calls.into_iter().for_each(|(key, call)| self.clients.of(&key, |history| history.answer(call, RegisterOutput::Written)));
                 self.observer.borrow_mut().told_restored(restored);
+                true
             }
             // It may be done all the same, later.
             other => {
                 self.trace.count("restore in doubt");
                 let why = other.ok().flatten().and_then(Result::err).map(|error| error.to_string());
                 self.trace.say(format_args!("nobody knows whether the backup was restored at {name}: {why:?}"));
+                false
             }
         }
     }

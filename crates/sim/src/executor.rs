@@ -301,6 +301,10 @@ impl floe_consensus::executor::Executor for Handle {
         Box::pin(async move { drop(told.await) })
     }
 
+    fn loses_work(&self) -> bool {
+        crate::world::current().loses_work(self.0.current.get())
+    }
+
     fn random(&self) -> u64 {
         self.0.draw()
     }

@@ -64,12 +64,13 @@ impl World {
             Fault::Transfer | Fault::Replace | Fault::Snapshot | Fault::Restore => self.inject_wish(fault),
             Fault::NodeSilent => self.silence_node(),
             Fault::LeftBehind | Fault::CrashInInstall => self.inject_install(fault),
+            Fault::LostWork | Fault::PauseInWork | Fault::CutInRestore | Fault::NodeWithLeader | Fault::TwoReplaced => self.aim(fault),
         }
     }
 
     fn inject_disk(self: &Rc<Self>, fault: Fault) {
         let running = self.running();
-        let Some(name) = self.pick(&running) else { return };
+        let Some(name) = self.victim() else { return };
         match fault {
             Fault::Crash => {
                 self.trace.count(fault.name());
@@ -192,7 +193,7 @@ impl World {
     }
 
     fn inject_time(self: &Rc<Self>, fault: Fault) {
-        let Some(name) = self.pick(&self.running()) else { return };
+        let Some(name) = self.victim() else { return };
         if fault == Fault::ClockJump {
             let by_ms = i64::try_from(self.below(7_200_000)).unwrap_or(0) - 3_600_000;
             self.trace.say(format_args!("{name}: the clock jumps by {by_ms} ms"));
@@ -203,11 +204,15 @@ impl World {
             }
             return;
         }
-        let Some(owner) = self.hosts.borrow().get(&name).and_then(|host| host.owner) else { return };
-        let lasts = Duration::from_millis(100 + self.below(4000));
+        self.pause(&name, Duration::from_millis(100 + self.below(4000)), fault);
+    }
+
+    /// A server does nothing for a while.
+    pub(crate) fn pause(self: &Rc<Self>, name: &str, lasts: Duration, because: Fault) {
+        let Some(owner) = self.hosts.borrow().get(name).and_then(|host| host.owner) else { return };
         self.trace.say(format_args!("{name} does nothing for {lasts:?}"));
         self.executor.pause(owner);
-        self.trace.count(fault.name());
+        self.trace.count(because.name());
         let world = Rc::clone(self);
         self.executor.spawn(Owner::WORLD, async move {
             sleep(lasts).await;
@@ -245,7 +250,7 @@ impl World {
 
     fn cut(&self, fault: Fault, lasts: Duration) {
         let all = self.names(|_| true);
-        let Some(one) = self.pick(&all) else { return };
+        let Some(one) = self.victim().or_else(|| self.pick(&all)) else { return };
         let others: Vec<String> = all.iter().filter(|name| **name != one).cloned().collect();
         let half: BTreeSet<String> = others.iter().filter(|_| self.below(2) == 0).cloned().collect();
         let both = |a: &str, b: &str| {
@@ -265,53 +270,6 @@ impl World {
         }
         if self.net.is_cut() {
             self.trace.count(fault.name());
-        }
-    }
-
-    /// What a snapshot from the leader needs, and what disturbs it.
-    fn inject_install(self: &Rc<Self>, fault: Fault) {
-        if fault == Fault::CrashInInstall {
-            self.hosts.borrow_mut().values_mut().for_each(|host| host.crashes_in_install = true);
-            return;
-        }
-        let Some(name) = self.pick(&self.running()) else { return };
-        if self.plan.servers < 3 || self.net.is_cut() {
-            return;
-        }
-        self.trace.say(format_args!("{name} is cut off until it needs a snapshot"));
-        for other in self.names(|host| host.name != name) {
-            self.net.cut(&name, &other);
-            self.net.cut(&other, &name);
-        }
-        self.executor.spawn(Owner::WORLD, Rc::clone(self).leave_behind(name));
-    }
-
-    async fn leave_behind(self: Rc<Self>, name: String) {
-        const PATIENCE: Duration = Duration::from_secs(6);
-        let end = Instant::now() + PATIENCE;
-        let bounds = |host: &Host| host.log.as_ref().map(floe_store::LogStore::bounds);
-        while Instant::now() < end && self.net.is_cut() {
-            sleep(Duration::from_millis(100)).await;
-            let hosts = self.hosts.borrow();
-            let last = hosts.get(&name).and_then(bounds).and_then(|b| b.last).map(|at| at.index);
-            let purged = hosts.values().filter(|host| host.name != name).filter_map(bounds).filter_map(|b| b.purged).map(|at| at.index);
-            if purged.min() > last {
-                self.trace.count(Fault::LeftBehind.name());
-                break;
-            }
-        }
-        self.trace.say(format_args!("{name} is there again"));
-        self.net.heal();
-    }
-
-    /// A piece of a snapshot came to a server.
-    pub(crate) fn piece_arrived(&self, name: &str) {
-        let is_wanted = self.hosts.borrow().get(name).is_some_and(|host| host.crashes_in_install);
-        if is_wanted && !self.is_over.get() && self.below(2) == 0 {
-            if let Some(host) = self.hosts.borrow_mut().get_mut(name) {
-                host.crashes_in_install = false;
-            }
-            self.crash_after(name, self.below(80), Fault::CrashInInstall);
         }
     }
 
@@ -335,7 +293,7 @@ impl World {
     }
 
     /// A new server joins, and a member is removed.
-    async fn replace(self: Rc<Self>, owner: Owner, server: Consensus) {
+    pub(crate) async fn replace(self: Rc<Self>, owner: Owner, server: Consensus) {
         let name = format!("s{}", self.hosts.borrow().len() + 1);
         // More servers than that take longer without showing more.
         const MOST: usize = 8;
@@ -343,6 +301,7 @@ impl World {
             return;
         }
         let old = self.pick(&server.members());
+        self.busy.set(self.busy.get() + 1);
         self.hosts.borrow_mut().insert(name.clone(), Host::new(&name, Start::Join, self.plan.disk_ms));
         self.executor.spawn(Owner::WORLD, Rc::clone(&self).start(name.clone()));
         let ask = {
@@ -369,5 +328,6 @@ impl World {
         };
         // The server that was asked may crash meanwhile.
         let _ = Rc::clone(&self.executor).ask(owner, ask).await;
+        self.busy.set(self.busy.get() - 1);
     }
 }

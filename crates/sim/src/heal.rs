@@ -8,9 +8,9 @@ use crate::{
     net::Weather,
     world::World,
 };
-use floe_consensus::Consensus;
+use floe_consensus::{Consensus, Start};
 use std::{collections::BTreeSet, rc::Rc, time::Duration};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// How long servers have to agree once nothing fails any more.
 const HEALED: Duration = Duration::from_secs(10);
@@ -26,6 +26,10 @@ impl World {
         }
         self.must_agree().await;
         self.observer.borrow().check_restores(self);
+        if self.below(3) == 0 {
+            self.must_be_quiet().await;
+            self.must_change_members().await;
+        }
         self.must_come_to_rest().await;
     }
 
@@ -35,6 +39,41 @@ impl World {
             let servers: Vec<String> = self.hosts.borrow().values().map(describe).collect();
             self.violated(Invariant::Live, format!("{HEALED:?} after the last fault:\n    {}", servers.join("\n    ")));
         }
+    }
+
+    /// One server joins, another goes. Only where all are there: where some are gone for good, changes may be refused.
+    async fn must_change_members(self: &Rc<Self>) {
+        const PATIENCE: Duration = Duration::from_secs(20);
+        let all_well = self.names(|host| host.fate != Fate::Well || host.server.is_none()).is_empty();
+        let Some((name, (owner, server))) = self.leading().filter(|_| all_well).and_then(|name| Some((name.clone(), self.server(&name)?)))
+        else {
+            return;
+        };
+        let new = format!("s{}", self.hosts.borrow().len() + 1);
+        self.hosts.borrow_mut().insert(new.clone(), Host::new(&new, Start::Join, self.plan.disk_ms));
+        self.executor.spawn(Owner::WORLD, Rc::clone(self).start(new.clone()));
+        if !self.join(owner, &server, &new).await {
+            return self.violated(Invariant::MembersCanChange, format!("{new} could not join {name} when all faults were over"));
+        }
+        // One that has been removed cannot say whether it was.
+        let others: Vec<_> = server.members().into_iter().filter(|member| member.id != *server.id()).collect();
+        let Some(old) = self.pick(&others).map(|member| member.id) else { return };
+        let (asked, end) = (server.clone(), Instant::now() + PATIENCE);
+        let gone = old.clone();
+        let ask = async move {
+            while let Err(error) = asked.remove(gone.clone()).await {
+                if Instant::now() >= end {
+                    return Err(error);
+                }
+                sleep(Duration::from_millis(200)).await;
+            }
+            Ok(())
+        };
+        if let Some(Err(error)) = Rc::clone(&self.executor).ask(owner, ask).await {
+            self.violated(Invariant::MembersCanChange, format!("{old} could not be removed when all faults were over: {error}"));
+        }
+        self.trace.count("members changed at last");
+        self.must_agree().await;
     }
 
     fn mend(self: &Rc<Self>, name: &str) {

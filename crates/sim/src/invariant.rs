@@ -22,6 +22,7 @@ pub enum Invariant {
     AcknowledgedIsDurable,
     NoJointMembership,
     OneVoterAChange,
+    OneMemberAChange,
     OnlyMembersVote,
     LostLogNeverVotes,
     StateIsReplay,
@@ -48,6 +49,7 @@ pub enum Invariant {
     WorkIsPlaced,
     VoterHasEntries,
     LeaderHasApplied,
+    MembersCanChange,
     Live,
 }
 
@@ -73,6 +75,7 @@ impl Invariant {
             Self::AcknowledgedIsDurable => "entries that a follower acknowledged are on its disk after a crash: the leader counted on it",
             Self::NoJointMembership => "no membership is joint: somebody would have to finish it",
             Self::OneVoterAChange => "a change adds or takes one voter: else the majorities before and after need not meet",
+            Self::OneMemberAChange => "a change takes in, lets go, or gives or takes the vote of one member: else it undoes another one",
             Self::OnlyMembersVote => "who is no voter, or was removed, never leads",
             Self::LostLogNeverVotes => "a server without its log never votes under its old id: what it promised is gone",
             Self::StateIsReplay => "a server's state is what the committed entries up to its index make: nothing else may change it",
@@ -105,6 +108,7 @@ impl Invariant {
             }
             Self::VoterHasEntries => "who gets a vote has entries: a vote without a log keeps the others from a majority",
             Self::LeaderHasApplied => "who counts as leader has applied all that was committed before its term: it acts on its view",
+            Self::MembersCanChange => "when faults end, a server can be taken in, get a vote, and another be removed, in bounded time",
             Self::Live => "when faults end, the servers take a write and agree within ten seconds",
         }
     }

@@ -8,7 +8,7 @@ use crate::{
 };
 use floe_consensus::Consensus;
 use floe_model::{
-    AllocClientStatus, AllocDesiredStatus, EvalStatus, Job, JobKey, JobType, Namespace, Nanos, NodeStatus, Task, TaskGroup,
+    AllocClientStatus, AllocDesiredStatus, EvalStatus, Job, JobKey, JobType, Namespace, Nanos, NodeId, NodeStatus, Task, TaskGroup,
     group::{DelayFunction, ReschedulePolicy},
     resources::Resources,
 };
@@ -75,33 +75,60 @@ impl World {
     /// Everything that is wanted last runs where it can, and nothing else, in time.
     pub(crate) async fn must_come_to_rest(self: &Rc<Self>) {
         let Some(last) = self.nodes.len().checked_sub(1) else { return };
+        self.must_be_quiet().await;
         // What somebody gave up waiting for may still be done, for a moment.
-        while self.busy.get() > 0 {
-            sleep(Duration::from_millis(100)).await;
-        }
         sleep(Duration::from_secs(2)).await;
         // Where others have room for its work, one node never comes back.
         let stays_dead = last >= 2 && self.below(2) == 0;
         self.nodes.iter().enumerate().for_each(|(number, node)| node.is_alive.set(!(stays_dead && number == last)));
         let alive = (last + 1 - usize::from(stays_dead)) as u64;
+        // It may have been the machine on which the leader ran, too.
+        if stays_dead
+            && self.below(2) == 0
+            && let Some(leader) = self.leading()
+        {
+            self.trace.count("node dead with the leader");
+            self.power_cycle(&leader);
+        }
         let counts: Vec<u64> = (0..JOBS).map(|_| self.below(1 + alive * FIT / JOBS)).collect();
         self.trace.say(format_args!("wanted in the end: {counts:?} on {alive} nodes"));
+        // However it ended before, no evaluation is lost more often than it is tried again.
+        self.lose_work_at_last();
         for (number, count) in (0..).zip(&counts) {
             while !self.wish(job(number, *count)).await {
                 sleep(Duration::from_millis(100)).await;
             }
         }
+        // Of a moment at which not all of it is placed yet.
+        let kept = if self.below(3) == 0 { self.back_up_the_leader().await } else { None };
+        self.comes_to_rest(&counts, "the last fault").await;
+        if let Some(backup) = kept
+            && self.put_back_at_last(backup).await
+        {
+            self.trace.count("restored at last");
+            self.comes_to_rest(&counts, "the last restore").await;
+        }
+    }
+
+    async fn comes_to_rest(&self, counts: &[u64], after: &str) {
         let rest = async {
-            while let Err(_why) = self.is_at_rest(&counts) {
+            while let Err(_why) = self.is_at_rest(counts) {
                 sleep(Duration::from_millis(100)).await;
             }
         };
         if timeout(AT_REST, rest).await.is_err()
-            && let Err(why) = self.is_at_rest(&counts)
+            && let Err(why) = self.is_at_rest(counts)
         {
-            self.violated(Invariant::WorkIsPlaced, format!("{AT_REST:?} after the last fault: {why}"));
+            self.violated(Invariant::WorkIsPlaced, format!("{AT_REST:?} after {after}: {why}"));
         }
         self.trace.count("at rest");
+    }
+
+    /// Waits until nobody changes jobs or members, or restores a backup, any more.
+    pub(crate) async fn must_be_quiet(&self) {
+        while self.busy.get() > 0 {
+            sleep(Duration::from_millis(100)).await;
+        }
     }
 
     fn newest(&self) -> Option<State> {
@@ -120,14 +147,23 @@ impl World {
         for (number, count) in (0..).zip(counts) {
             let key = key(number);
             let wanted = state.allocs_of_job(&key).filter(|a| !a.is_terminal());
-            let placed: Vec<_> = wanted.filter(|a| state.node(&a.node_id).is_some_and(|n| n.status == NodeStatus::Ready)).collect();
+            let is_there = |id: &NodeId| (0..).map(node_id).zip(&self.nodes).any(|(of, node)| of == *id && node.is_alive.get());
+            let placed: Vec<_> = wanted.filter(|a| is_there(&a.node_id)).collect();
             let running = placed.iter().filter(|a| a.client_status == AllocClientStatus::Running).count();
             if (placed.len() as u64, running as u64) != (*count, *count) {
                 return Err(format!("of svc{number} {count} are wanted, {} are placed, {running} run", placed.len()));
             }
         }
-        for (number, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.is_alive.get()) {
+        for (number, node) in self.nodes.iter().enumerate() {
             let id = node_id(number);
+            let expected = if node.is_alive.get() { NodeStatus::Ready } else { NodeStatus::Down };
+            let status = state.node(&id).map(|node| node.status);
+            if status != Some(expected) && (node.is_alive.get() || status.is_some()) {
+                return Err(format!("{id} should be {expected}, and is {status:?}"));
+            }
+            if !node.is_alive.get() {
+                continue;
+            }
             let of_node = state.allocs_of_node(&id).filter(|a| a.desired_status == AllocDesiredStatus::Run);
             let wanted: BTreeSet<_> = of_node.filter(|a| !a.client_status.is_terminal()).map(|a| a.id.clone()).collect();
             if node.running() != wanted {

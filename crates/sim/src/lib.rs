@@ -11,7 +11,7 @@
 //! |---|---|
 //! | `executor` | the tasks of all servers, and the order in which they go on |
 //! | `world` | everything that one seed runs |
-//! | `plan`, `faults`, `heal` | what a seed decides, breaking, and mending |
+//! | `plan`, `faults`, `aimed`, `heal` | what a seed decides, breaking, by chance and at a moment, and mending |
 //! | `host` | a server with its disk; crash, start |
 //! | `net` | messages between servers |
 //! | `recovery` | going on without a majority |
@@ -26,6 +26,7 @@
 //! Nothing here knows how floe does what it does: it sees messages, logs, states and answers. Two runs of a seed are the same, poll by poll.
 #![forbid(unsafe_code)]
 
+mod aimed;
 mod backups;
 mod clients;
 mod executor;
@@ -78,7 +79,7 @@ impl fmt::Display for Report {
         };
         writeln!(f, "seed {}: {violation}", self.seed)?;
         self.last.iter().rev().take(60).rev().try_for_each(|line| writeln!(f, "  {line}"))?;
-        write!(f, "run it again: cargo run -p floe-sim --example sim -- {}", self.seed)
+        write!(f, "run it again: cargo run -p floe-sim --profile sim --example sim -- {}", self.seed)
     }
 }
 

@@ -71,6 +71,8 @@ impl Caller {
 #[derive(Clone)]
 struct Message {
     from: String,
+    /// The era of that server when it was sent: it may be in another when an answer comes.
+    era: u32,
     to: String,
     at: String,
     target: ServerId,
@@ -140,10 +142,13 @@ impl Net {
         is_overtaken
     }
 
+    fn is_cut_between(&self, from: &str, to: &str) -> bool {
+        self.cuts.borrow().contains(&(from.to_owned(), to.to_owned()))
+    }
+
     fn way(&self, from: &str, to: &str) -> Way {
         let weather = self.weather.borrow().clone();
-        let is_cut = self.cuts.borrow().contains(&(from.to_owned(), to.to_owned()));
-        if is_cut || self.happens(weather.lost) {
+        if self.is_cut_between(from, to) || self.happens(weather.lost) {
             return Way::Lost;
         }
         let most = if self.happens(weather.slow) { weather.slow_ms } else { CALM_MS };
@@ -178,6 +183,11 @@ impl World {
                 }
                 if self.net.is_overtaken(&message.from, &message.to, number) {
                     self.trace.count("message overtaken");
+                }
+                if self.net.is_cut_between(&message.from, &message.to) {
+                    self.trace.count("message cut off");
+                    sleep(message.deadline).await;
+                    return caller.tell(Err((Delivery::Unknown, "no answer".to_owned())));
                 }
             }
             // Some networks say at once that nobody can be reached.
@@ -226,7 +236,7 @@ impl World {
                 }
                 Ok(Err(error)) => Err((Delivery::Refused, error.to_string())),
                 Ok(Ok(answer)) => {
-                    world.answered((&message.from, &host), message.rpc, (&message.body, &answer));
+                    world.answered((&message.from, message.era), &host, message.rpc, (&message.body, &answer));
                     Ok(answer)
                 }
             }
@@ -250,7 +260,9 @@ impl Transport for Wire {
         body: Vec<u8>,
         deadline: Duration,
     ) -> BoxFuture<'a, Result<Vec<u8>, TransportError>> {
+        let world = crate::world::current();
         let message = Message {
+            era: world.era(&self.from),
             from: self.from.clone(),
             to: address.name.clone(),
             at: address.rpc.clone(),
@@ -259,7 +271,7 @@ impl Transport for Wire {
             body: Rc::new(body),
             deadline,
         };
-        let told = crate::world::current().send(message);
+        let told = world.send(message);
         Box::pin(async move {
             let fail = |delivery, reason| TransportError { target: target.clone(), reason, delivery };
             match told.await {

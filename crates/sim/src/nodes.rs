@@ -112,6 +112,10 @@ impl World {
                 && let Some(leader) = self.leader_by(&asked)
                 && let Some(lease) = self.ask_lease(leader, number, due.is_none()).await
             {
+                if due.is_none() {
+                    // Servers that did not know it may not know what became of its allocations either.
+                    own.unsaid.borrow_mut().extend(own.has.borrow().keys().cloned());
+                }
                 due = (!lease.unknown).then(|| Instant::now() + Duration::from_millis(lease.ttl_ms / 2));
             }
             let view = asked.1.view();
@@ -121,7 +125,7 @@ impl World {
                 own.follow(desired);
             }
             // What failed is tried again at a moment that the leader names, by its clock, which must not be an hour wrong then.
-            if self.below(100) == 0 && !self.is_over.get() && !self.plan.faults.iter().any(|(fault, _)| *fault == Fault::ClockJump) {
+            if self.below(100) == 0 && !self.is_over.get() && !self.plan.has(Fault::ClockJump) {
                 self.fail_one(&own);
             }
             self.report(&asked, &own, number).await;
@@ -170,6 +174,11 @@ impl World {
         let lasts = Duration::from_millis(500 + self.below(25_000));
         self.trace.count(Fault::NodeSilent.name());
         self.trace.say(format_args!("{} is silent for {lasts:?}", node_id(nth)));
+        self.silence(own, lasts);
+    }
+
+    /// Nothing is heard of a node, until that time is over or it is looked whether all comes to rest.
+    pub(crate) fn silence(self: &Rc<Self>, own: Rc<SimNode>, lasts: Duration) {
         own.is_alive.set(false);
         let world = Rc::clone(self);
         self.executor.spawn(Owner::WORLD, async move {

@@ -56,6 +56,16 @@ pub(crate) enum Fault {
     Restore,
     /// A node says nothing for a while.
     NodeSilent,
+    /// A node and the leader go at once.
+    NodeWithLeader,
+    /// What a worker plans is lost, as in a thread that panics.
+    LostWork,
+    /// The leader stands still while a worker plans, so long that another is elected.
+    PauseInWork,
+    /// The leader is cut off with the entry that ends a restore in its log, and in no other.
+    CutInRestore,
+    /// Two members are replaced at once.
+    TwoReplaced,
 }
 
 /// All of them, with how often each is drawn.
@@ -84,6 +94,11 @@ const FAULTS: &[(Fault, u64)] = &[
     (Fault::CrashInInstall, 5),
     (Fault::Restore, 5),
     (Fault::NodeSilent, 3),
+    (Fault::NodeWithLeader, 3),
+    (Fault::LostWork, 4),
+    (Fault::PauseInWork, 4),
+    (Fault::CutInRestore, 4),
+    (Fault::TwoReplaced, 3),
 ];
 
 impl Fault {
@@ -114,6 +129,11 @@ impl Fault {
             Self::CrashInInstall => "fault: crash in mid-install",
             Self::Restore => "fault: restore",
             Self::NodeSilent => "fault: node silent",
+            Self::NodeWithLeader => "fault: node with leader",
+            Self::LostWork => "fault: lost work",
+            Self::PauseInWork => "fault: pause in work",
+            Self::CutInRestore => "fault: cut off in a restore",
+            Self::TwoReplaced => "fault: two replaced at once",
         }
     }
 
@@ -170,6 +190,11 @@ impl Plan {
             keys: 1 + chance.below(5),
             disk_ms: 1 + chance.below(8),
         }
+    }
+
+    /// Whether there is this kind of fault.
+    pub(crate) fn has(&self, fault: Fault) -> bool {
+        self.faults.iter().any(|(of, _)| *of == fault)
     }
 
     /// One of the kinds of faults.

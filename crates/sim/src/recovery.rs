@@ -29,6 +29,9 @@ struct Left {
 impl World {
     /// The power goes everywhere, and comes back for a minority. False when nobody could go on.
     pub(crate) async fn lose_quorum(self: &Rc<Self>) -> bool {
+        // What was answered in this instant is looked at before the next.
+        sleep(Duration::from_millis(1)).await;
+        self.observer.borrow().check_restores(self);
         self.trace.say(format_args!("all servers lose power, and a majority never comes back"));
         self.net.heal();
         *self.net.weather.borrow_mut() = crate::net::Weather::default();
@@ -172,7 +175,7 @@ impl World {
     }
 
     /// A server with an empty disk becomes a voter.
-    async fn join(self: &Rc<Self>, owner: Owner, server: &Consensus, name: &str) -> bool {
+    pub(crate) async fn join(self: &Rc<Self>, owner: Owner, server: &Consensus, name: &str) -> bool {
         let (server, name) = (server.clone(), name.to_owned());
         let ask = async move {
             let end = Instant::now() + PATIENCE;

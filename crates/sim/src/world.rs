@@ -1,6 +1,7 @@
 //! A simulation: everything that one seed runs, and the loop around it.
 
 use crate::{
+    aimed::Aims,
     backups::Backup,
     clients::{CLIENTS, Clients},
     executor::{Executor, Owner, Watch},
@@ -34,13 +35,14 @@ pub(crate) struct World {
     pub(crate) nodes: Vec<Rc<SimNode>>,
     pub(crate) backups: RefCell<Vec<Backup>>,
     pub(crate) observer: RefCell<Observer>,
+    pub(crate) aims: Aims,
     /// Servers of which a task went on since they were looked at.
     touched: RefCell<BTreeSet<Owner>>,
     violation: RefCell<Option<Violation>>,
     /// Faults have ended.
     pub(crate) is_over: Cell<bool>,
     pub(crate) is_done: Cell<bool>,
-    /// Who still changes jobs, or restores a backup.
+    /// Who still changes jobs or members, or restores a backup.
     pub(crate) busy: Cell<u32>,
     /// The cluster that is looked at: see [`Host::era`].
     pub(crate) present_era: Cell<u32>,
@@ -48,6 +50,9 @@ pub(crate) struct World {
     /// Only its lock is held.
     pub(crate) data: DataFolder,
 }
+
+/// The commands that a leader's desk, or one of its workers, makes and nobody else here.
+const DECIDED: &[&str] = &["plan", "update-node-status", "update-evals", "update-deployment", "collect"];
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<World>>> = const { RefCell::new(None) };
@@ -73,6 +78,7 @@ impl World {
             clients: Clients::default(),
             backups: RefCell::default(),
             observer: RefCell::default(),
+            aims: Aims::default(),
             touched: RefCell::default(),
             violation: RefCell::default(),
             is_over: Cell::new(false),
@@ -149,13 +155,13 @@ impl World {
     }
 
     /// A server answered a call.
-    pub(crate) fn answered(&self, (from, host): (&str, &str), rpc: Rpc, body: (&[u8], &[u8])) {
+    pub(crate) fn answered(&self, (from, asked): (&str, u32), host: &str, rpc: Rpc, body: (&[u8], &[u8])) {
         let (request, answer) = body;
         self.trace.mix(answer);
-        if let Some(name) = wire::proposed(rpc, body.0).filter(|name| matches!(*name, "plan" | "update-node-status")) {
+        if let Some(name) = wire::proposed(rpc, body.0).filter(|name| DECIDED.contains(name)) {
             self.violated(Invariant::OneDeskActs, format!("{from} passed on a {name} of its desk to {host}"));
         }
-        let (asked, answered) = (self.era(from), self.era(host));
+        let answered = self.era(host);
         if asked != answered {
             let text = format!("{host} of era {answered} answered {} of {from} of era {asked}", rpc.name());
             return self.violated(Invariant::RecoveredShareNoCall, text);

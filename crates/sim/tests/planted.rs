@@ -12,13 +12,18 @@ const SEEDS: u64 = 40;
 /// search goes on, and this number is to be brought up to date.
 fn first_seed(bug: Bug) -> u64 {
     match bug {
-        Bug::ForwardRepeatedInDoubt | Bug::LearnerIsVoter | Bug::PromotionUnchecked => 4,
-        Bug::FailedSyncIgnored | Bug::RecoveryKeepsCluster => 6,
-        Bug::LostLogVotes => 8,
-        Bug::DuplicateProposalTaken => 9,
-        Bug::SnapshotStateNotInstalled => 11,
-        Bug::InterruptedIsRefused => 12,
-        Bug::TruncationNotWritten => 94,
+        Bug::FailedEvaluationIsDone | Bug::NewDeskForgetsEvaluations => 2,
+        Bug::TwoVotersLeaveAtOnce | Bug::WholeLogIsCommitted => 3,
+        Bug::MissingReadIndex => 4,
+        Bug::DeskPassesOn | Bug::ForwardRepeatedInDoubt | Bug::LearnerIsVoter | Bug::PromotionUnchecked => 5,
+        Bug::DeskMissesRestore | Bug::RecoveryKeepsCluster => 9,
+        Bug::FailedSyncIgnored | Bug::SnapshotStateNotInstalled => 11,
+        Bug::InterruptedIsRefused | Bug::LostLogVotes => 14,
+        Bug::NewDeskExpectsNobody => 15,
+        Bug::ChangeOfOldMembership => 18,
+        Bug::DuplicateProposalTaken => 20,
+        Bug::LostRestoreIsDone => 35,
+        Bug::TruncationNotWritten => 139,
         _ => 1,
     }
 }
@@ -76,7 +81,14 @@ each_is_caught! {
     interrupted_is_refused: InterruptedIsRefused,
     learner_is_voter: LearnerIsVoter,
     promotion_unchecked: PromotionUnchecked,
+    two_voters_leave_at_once: TwoVotersLeaveAtOnce,
+    change_of_old_membership: ChangeOfOldMembership,
     unconfirmed_leader_acts: UnconfirmedLeaderActs,
     recovery_keeps_cluster: RecoveryKeepsCluster,
+    lost_restore_is_done: LostRestoreIsDone,
+    desk_misses_restore: DeskMissesRestore,
+    desk_passes_on: DeskPassesOn,
+    new_desk_expects_nobody: NewDeskExpectsNobody,
+    failed_evaluation_is_done: FailedEvaluationIsDone,
     new_desk_forgets_evaluations: NewDeskForgetsEvaluations,
 }

@@ -22,7 +22,8 @@ use std::collections::BTreeSet;
 /// |---|---|
 /// | 1 | the first one |
 /// | 2, 3 | what [`Command::since`] says |
-pub const CLUSTER_VERSION: u32 = 3;
+/// | 4 | [`crate::restore::ENDED_AFTER_A_PLAN`] |
+pub const CLUSTER_VERSION: u32 = 4;
 
 /// What the leader puts into an entry because a pure function has neither clock nor chance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

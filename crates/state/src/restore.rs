@@ -30,6 +30,10 @@ pub const STAGING_KEPT: Nanos = Nanos::from_mins(10);
 /// thousand changes a second make in hours.
 pub const INDEX_GAP: u64 = 10_000_000;
 
+/// From this version of commands on, a job is looked at when an allocation of it is over that a restore brought back, though a plan that was made
+/// since goes on with it.
+pub const ENDED_AFTER_A_PLAN: u32 = 4;
+
 /// A piece of an archive. Clones share it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Piece(Arc<[u8]>);

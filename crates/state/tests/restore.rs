@@ -8,7 +8,7 @@ use floe_state::{
     Change, Command, Digest, Entry, Outcome, Plan, Stamp, State, Table,
     archive::{self, MAX_ARCHIVE_BYTES, Origin},
     command::Refusal,
-    restore::{INDEX_GAP, PIECE_BYTES, Piece, Restore, RestoreRefusal, STAGING_KEPT, StageRestore},
+    restore::{ENDED_AFTER_A_PLAN, INDEX_GAP, PIECE_BYTES, Piece, Restore, RestoreRefusal, STAGING_KEPT, StageRestore},
     tokens::JoinRole,
 };
 use proptest::prelude::*;
@@ -249,6 +249,28 @@ fn an_allocation_that_ended_after_the_backup_is_replaced() {
     m.report("a1", AllocClientStatus::Running);
     m.report("a1", AllocClientStatus::Complete);
     assert_eq!(evals(&m, "j1"), before);
+}
+
+/// Found by the simulation: a plan of after the restore changed the allocation in place before its node said that it was stopped long ago.
+#[test]
+fn an_allocation_that_ended_after_the_backup_is_replaced_though_a_plan_went_on_with_it() {
+    for (version, is_seen) in [(ENDED_AFTER_A_PLAN - 1, false), (ENDED_AFTER_A_PLAN, true)] {
+        let mut m = Machine::busy(1);
+        m.run(Command::SetClusterVersion { version });
+        let bytes = backup(&m.state, |_| {});
+        run_all(&mut m, commands(&bytes, PIECE_BYTES, false));
+        let goes_on = (**m.state.alloc(&"a0".into()).unwrap()).clone();
+        let plan = Plan {
+            based_on: m.state.index(),
+            placements: vec![goes_on.clone()],
+            job: goes_on.job.as_deref().cloned().map(Box::new),
+            ..Plan::default()
+        };
+        assert_eq!(m.run(Command::Plan(Box::new(plan))).outcome, Outcome::Plan { rejected: vec![] });
+        let before = m.state.evals_of_job(&key("j0")).count();
+        m.report("a0", AllocClientStatus::Complete);
+        assert_eq!(m.state.evals_of_job(&key("j0")).count(), before + usize::from(is_seen), "at version {version}");
+    }
 }
 
 #[test]

@@ -48,17 +48,31 @@ pub enum Bug {
     LearnerIsVoter,
     /// A server gets a vote whatever it lacks, and whether it answers or not.
     PromotionUnchecked,
+    /// One change takes the votes of two servers.
+    TwoVotersLeaveAtOnce,
+    /// A change is made to the membership as it was when somebody asked for it, whatever was changed since.
+    ChangeOfOldMembership,
     /// An elected server counts as leader before it has applied what came before.
     UnconfirmedLeaderActs,
     /// A recovered cluster has the id of the old one.
     RecoveryKeepsCluster,
+    /// A restore whose last entry was lost with the leader is said to be done.
+    LostRestoreIsDone,
+    /// A leader's desk goes on with what it knew before a restore.
+    DeskMissesRestore,
+    /// What a leader's desk decided is passed on to the next leader.
+    DeskPassesOn,
+    /// A new leader's desk waits for no node.
+    NewDeskExpectsNobody,
+    /// An evaluation that a worker gave back counts as done.
+    FailedEvaluationIsDone,
     /// A new leader's desk takes up nothing that was begun before.
     NewDeskForgetsEvaluations,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 24] = [
+    pub const ALL: [Bug; 31] = [
         Bug::AckBeforeFsync,
         Bug::VoteNotSynced,
         Bug::TruncationNotWritten,
@@ -80,8 +94,15 @@ impl Bug {
         Bug::InterruptedIsRefused,
         Bug::LearnerIsVoter,
         Bug::PromotionUnchecked,
+        Bug::TwoVotersLeaveAtOnce,
+        Bug::ChangeOfOldMembership,
         Bug::UnconfirmedLeaderActs,
         Bug::RecoveryKeepsCluster,
+        Bug::LostRestoreIsDone,
+        Bug::DeskMissesRestore,
+        Bug::DeskPassesOn,
+        Bug::NewDeskExpectsNobody,
+        Bug::FailedEvaluationIsDone,
         Bug::NewDeskForgetsEvaluations,
     ];
 }

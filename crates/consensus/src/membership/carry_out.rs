@@ -45,7 +45,8 @@ type Written = Result<LogId, RaftError<TypeConfig, ClientWriteError>>;
 impl Consensus {
     /// Carries out a change, if this server leads.
     pub(super) async fn carry_out(&self, change: &Change, end: Instant) -> ChangeAnswer {
-        let Ok(_one_at_a_time) = timeout_at(end, self.changing().lock()).await else {
+        let turn = timeout_at(end, self.changing().lock()).await;
+        let Ok(_one_at_a_time) = turn.map(|turn| (!planted::is_on(Bug::ChangeOfOldMembership)).then_some(turn)) else {
             return ChangeAnswer::Failed(ChangeError::Busy { change: change.to_string() });
         };
         if !self.leadership().borrow().is_leader {
@@ -81,6 +82,7 @@ impl Consensus {
             },
             Plan::GiveVote(id) => self.step(|next| next.voters.extend([id.clone()]), end).await,
             Plan::TakeVote(id) => self.step(|next| next.voters.retain(|voter| *voter != id), end).await,
+            Plan::TakeVoteAndRemove(id) if planted::is_on(Bug::TwoVotersLeaveAtOnce) => self.take_two(&id, end).await,
             Plan::TakeVoteAndRemove(id) => match self.step(|next| next.voters.retain(|voter| *voter != id), end).await {
                 Ok(()) => self.remove_learner(&id, end).await,
                 refused => refused,
@@ -149,15 +151,28 @@ impl Consensus {
 
     /// Changes voters and members in one entry. The change is of one voter at most.
     async fn step(&self, edit: impl Fn(&mut Next), end: Instant) -> Result<(), Obstacle> {
+        let old = planted::is_on(Bug::ChangeOfOldMembership).then(|| self.effective());
         self.again(end, || async {
-            let present = self.effective();
+            let present = old.clone().unwrap_or_else(|| self.effective());
             let nodes = present.nodes().map(|(id, address)| (id.clone(), address.clone())).collect();
             let mut next = Next { voters: present.voter_ids().collect(), nodes };
             edit(&mut next);
             let next = Membership::new(vec![next.voters], next.nodes)
                 .map_err(|e| RaftError::APIError(ClientWriteError::ChangeMembershipError(ChangeMembershipError::from(e))))?;
             let unchanged = Precondition::LastMembershipLogId { last_membership_log_id: *present.log_id() };
-            self.raft().append_membership(next, Payload::Blank, [unchanged]).await.map(|written| written.log_id)
+            let conditions = old.is_none().then_some(unchanged);
+            self.raft().append_membership(next, Payload::Blank, conditions).await.map(|written| written.log_id)
+        })
+        .await
+    }
+
+    /// A planted defect. It asks for what openraft makes a joint membership of: a single entry without two voters it refuses by itself.
+    async fn take_two(&self, id: &ServerId, end: Instant) -> Result<(), Obstacle> {
+        let other = self.effective().voter_ids().find(|voter| voter != id && voter != self.id());
+        let leave: BTreeSet<ServerId> = [id.clone()].into_iter().chain(other).collect();
+        self.again(end, || async {
+            let change = ChangeMembers::RemoveVoters(leave.clone());
+            self.raft().change_membership(change, false).await.map(|written| written.log_id)
         })
         .await
     }

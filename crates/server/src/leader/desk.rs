@@ -48,7 +48,8 @@ impl Desk {
         }
     }
 
-    /// The time by a clock that nobody sets. Nodes are waited for by this one: when the machine's clock is put ahead, they have not been silent.
+    /// The time by a clock that nobody sets. Nodes and workers are waited for by this one: when the machine's clock is
+    /// put ahead, they have not been silent.
     fn steady(&self) -> Timestamp {
         let (stamp, instant) = self.began;
         stamp.plus(Nanos::from_std(instant.elapsed()))
@@ -66,16 +67,16 @@ impl Desk {
             self.take(eval.clone(), now);
         }
         let steady = self.steady();
-        for node in view.nodes().filter(|n| n.status != NodeStatus::Down) {
+        for node in view.nodes().filter(|n| n.status != NodeStatus::Down && !planted::is_on(Bug::NewDeskExpectsNobody)) {
             self.heartbeats.expect(&node.id, steady);
         }
         self.nodes = view.nodes().count();
-        self.deliver(now);
+        self.deliver();
     }
 
     /// An entry was applied.
     pub(super) fn applied(&mut self, state: &State, effects: &Effects, now: Timestamp) {
-        if effects.changes.contains(&Change::Everything) {
+        if effects.changes.contains(&Change::Everything) && !planted::is_on(Bug::DeskMissesRestore) {
             return self.rebuild(state, now);
         }
         let mut room = false;
@@ -99,7 +100,7 @@ impl Desk {
                 self.broker.enqueue(eval, now);
             }
         }
-        self.deliver(now);
+        self.deliver();
     }
 
     fn eval_changed(&mut self, state: &State, id: &EvalId, now: Timestamp) {
@@ -124,14 +125,17 @@ impl Desk {
         }
     }
 
-    pub(super) fn request(&mut self, request: Request, now: Timestamp) {
+    pub(super) fn request(&mut self, request: Request) {
         match request {
             Request::Dequeue { types, reply } => self.idle_workers.push_back((types, reply)),
             Request::Ack { eval, token } => {
                 self.broker.ack(&eval, token);
             }
+            Request::Nack { eval, token } if planted::is_on(Bug::FailedEvaluationIsDone) => {
+                self.broker.ack(&eval, token);
+            }
             Request::Nack { eval, token } => {
-                self.broker.nack(&eval, token, now);
+                self.broker.nack(&eval, token, self.steady());
             }
             Request::IsOutstanding { eval, token, reply } => {
                 let _ = reply.send(self.broker.is_outstanding(&eval, token));
@@ -144,7 +148,7 @@ impl Desk {
                 let _ = reply.send(counts);
             }
         }
-        self.deliver(now);
+        self.deliver();
     }
 
     fn heard(&mut self, node: &NodeId) -> u64 {
@@ -156,17 +160,18 @@ impl Desk {
     }
 
     /// Gives evaluations to workers that wait.
-    fn deliver(&mut self, now: Timestamp) {
+    fn deliver(&mut self) {
+        let steady = self.steady();
         for _ in 0..self.idle_workers.len() {
             let Some((types, reply)) = self.idle_workers.pop_front() else { return };
             if reply.is_closed() {
                 continue;
             }
-            match self.broker.dequeue(types, now) {
+            match self.broker.dequeue(types, steady) {
                 Some(delivery) => {
                     let (id, token) = (delivery.eval.id.clone(), delivery.token);
                     if reply.send(delivery).is_err() {
-                        self.broker.nack(&id, token, now);
+                        self.broker.nack(&id, token, steady);
                     }
                 }
                 None => self.idle_workers.push_back((types, reply)),
@@ -177,7 +182,8 @@ impl Desk {
     /// Time passed.
     pub(super) fn tick(&mut self, view: &State, now: Timestamp) {
         let mut evals = Vec::new();
-        for given_up in self.broker.tick(now) {
+        let steady = self.steady();
+        for given_up in self.broker.tick(now, steady) {
             evals.push(match given_up {
                 GivenUp::Failed(eval) => Evaluation {
                     status: EvalStatus::Failed,
@@ -194,7 +200,6 @@ impl Desk {
         if !evals.is_empty() {
             self.propose(Command::UpdateEvals { evals });
         }
-        let steady = self.steady();
         let silent = self.heartbeats.tick(steady);
         if !silent.is_empty() {
             let down = |id| NodeStatusUpdate { id, status: NodeStatus::Down, message: SILENT.to_owned() };
@@ -203,7 +208,7 @@ impl Desk {
         for command in deadline::expired(view, now) {
             self.propose(command);
         }
-        self.deliver(now);
+        self.deliver();
     }
 
     /// Forgets what is over.

@@ -174,7 +174,7 @@ async fn lead(
                 Err(EventError::Closed) => return std::ops::ControlFlow::Break(()),
             },
             request = inbox.recv() => match request {
-                Some(request) => desk.request(request, consensus.now()),
+                Some(request) => desk.request(request),
                 None => return std::ops::ControlFlow::Break(()),
             },
         }

@@ -3,6 +3,7 @@
 use super::Observer;
 use crate::{
     clients::written,
+    host::Fate,
     invariant::Invariant,
     trace::digest,
     wire::{self, Content, Membership},
@@ -165,7 +166,9 @@ impl Observer {
 
     /// What there is to look at after a recovery on that log: what it holds counts as committed, and nothing else.
     pub(crate) fn succeeded(&mut self, world: &World, name: &str, records: &[LogRecord], recovery: u64) -> Observer {
-        let (refused, memberships) = (self.refused.clone(), self.memberships.clone());
+        let (refused, mut memberships) = (self.refused.clone(), self.memberships.clone());
+        // The new cluster may come to the terms of the old one, with other entries.
+        memberships.retain(|(index, _), _| *index < recovery);
         let mut next = Observer { recovery: Some(recovery), refused, memberships, ..Observer::default() };
         let first = records.first().map_or(0, LogRecord::index);
         let keeps = |index: u64, entry: &Entry| {
@@ -190,7 +193,9 @@ impl Observer {
     fn check_quorum(&self, world: &World, name: &str, index: u64, term: u64) {
         let has = |id: &String| {
             let of = id.strip_prefix("id-").unwrap_or(id);
-            self.known.get(of).is_some_and(|known| known.log.holds(index, term))
+            // One that lost its log may have had it when it said so.
+            let is_lost = world.hosts.borrow().get(of).is_some_and(|host| host.fate == Fate::LostLog);
+            is_lost || self.known.get(of).is_some_and(|known| known.log.holds(index, term))
         };
         let is_majority = |m: &Membership| m.configs.iter().all(|voters| voters.iter().filter(|id| has(id)).count() > voters.len() / 2);
         let later = self.known.get(name).into_iter().flat_map(|known| known.log.entries.range(index..));

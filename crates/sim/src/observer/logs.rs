@@ -121,7 +121,13 @@ impl Observer {
         }
         match wire::content(record) {
             Content::Membership(membership) => self.membership_appended(world, name, (index, term), membership),
-            Content::Command(entry) if matches!(entry.command, Command::StageRestore(_) | Command::Restore(_)) => {
+            Content::Command(entry) if matches!(entry.command, Command::Restore(_)) => {
+                if let Some(host) = world.hosts.borrow().get(name) {
+                    world.restore_appended(host);
+                }
+                world.happened(name, "entry of a restore");
+            }
+            Content::Command(entry) if matches!(entry.command, Command::StageRestore(_)) => {
                 world.happened(name, "entry of a restore");
             }
             _ => {}
@@ -148,6 +154,11 @@ impl Observer {
         }
         if let Some(before) = self.membership_before(name, index) {
             let (now, then) = (membership.voters(), before.voters());
+            let members = membership.nodes.symmetric_difference(&before.nodes).count();
+            if now.symmetric_difference(&then).count() + members > 1 && self.recovery != Some(index) && is_new {
+                let text = format!("{name}: entry {index} makes {membership:?} of {before:?}");
+                world.violated(Invariant::OneMemberAChange, text);
+            }
             if now.symmetric_difference(&then).count() > 1 && self.recovery != Some(index) {
                 world.violated(
                     Invariant::OneVoterAChange,

@@ -1,7 +1,10 @@
 //! Allocations: what clients report and what users stop.
 
 use super::writer::Writer;
-use crate::command::{AllocUpdate, Outcome, Refusal};
+use crate::{
+    command::{AllocUpdate, Outcome, Refusal},
+    restore::ENDED_AFTER_A_PLAN,
+};
 use floe_model::{AllocClientStatus, AllocId, Allocation, EvalTrigger, alloc::AllocDeploymentStatus};
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -37,11 +40,12 @@ impl Writer<'_> {
         Ok(Outcome::Evals(evals))
     }
 
-    /// Whether a service's allocation is over that a restore brought back as wanted: it was stopped after the backup was made, and nobody looked at
-    /// its job since.
+    /// Whether a service's allocation is over that a restore brought back as wanted: it was stopped after the backup was made. Its node may say so
+    /// only after a plan has gone on with it.
     fn ended_unseen(&self, old: &Allocation, new: &Allocation) -> bool {
         let is_service = new.job.as_ref().is_some_and(|j| !j.job_type.is_batch());
-        is_service && new.client_status.is_terminal() && old.modify_index < self.state.restored().index
+        let since = if self.state.cluster_version() >= ENDED_AFTER_A_PLAN { old.create_index } else { old.modify_index };
+        is_service && new.client_status.is_terminal() && since < self.state.restored().index
     }
 
     fn merge_update(&self, old: &Arc<Allocation>, update: &AllocUpdate) -> Allocation {
