@@ -3,6 +3,7 @@
 use crate::{
     agent::Agent,
     api::text,
+    cluster::{three, three_with},
     http::Request,
     job::{service, web},
     world::{World, eventually, world},
@@ -18,19 +19,6 @@ use std::{
     },
     thread,
 };
-
-fn three(world: &World) -> Vec<Arc<Agent>> {
-    let quick = |c: &mut Value| c["autopilot"] = json!({ "server_stabilization_time": "1s", "last_contact_threshold": "1s" });
-    let mut servers = vec![world.agent("s1").server_only().set(quick).start()];
-    for name in ["s2", "s3"] {
-        servers.push(world.agent(name).joins(&servers[0]).set(quick).start());
-    }
-    eventually("three servers vote", || {
-        let answer = servers[0].api().try_get("/v1/operator/raft/configuration")?;
-        (answer["Servers"].as_array()?.iter().filter(|m| m["Voter"] == true).count() == 3).then_some(())
-    });
-    servers
-}
 
 fn rotate(world: &World, server: &Agent, flags: &[&str]) -> crate::command::Outcome {
     let api = format!("http://{}", server.http());
@@ -163,7 +151,9 @@ fn a_replacement_goes_on_by_itself_whoever_is_killed() {
 #[test]
 fn who_is_waited_for_is_named_and_can_be_left_behind() {
     world(|world| {
-        let servers = three(world);
+        // A client that is silent for long counts as down, and then nobody waits for it.
+        let patient = |c: &mut Value| ["min_heartbeat_ttl", "heartbeat_grace"].iter().for_each(|what| c["server"][*what] = json!("1h"));
+        let servers = three_with(world, patient);
         let client = world.agent("c1").client_of(&servers[0]).start();
         let (api, old) = (format!("http://{}", servers[0].http()), present(&servers[0]));
         rotate(world, &servers[0], &["-force"]).fails(1, &["no change of the authority is under way"]);
@@ -181,7 +171,12 @@ fn who_is_waited_for_is_named_and_can_be_left_behind() {
         rotate(world, &servers[0], &["-force"]).ok();
         eventually("step 2", || named().contains("step 2 of 2").then_some(()));
         rotate(world, &servers[0], &["-cancel"]).fails(1, &["signs already"]);
-        wait_replaced_or_force(world, &servers[0], &old);
+        eventually("the servers have their certificates", || {
+            let answer = servers[0].api().try_get("/v1/operator/ca")?;
+            answer["Pending"].as_array()?.iter().all(|p| p["Role"] != "server").then_some(())
+        });
+        rotate(world, &servers[0], &["-force"]).ok();
+        wait_replaced(&servers[0], &old);
         // A connection that is there goes on; its next start needs a new one.
         client.kill();
         client.launch();
@@ -191,16 +186,4 @@ fn who_is_waited_for_is_named_and_can_be_left_behind() {
         client.terminate();
         world.agent("c2").client_of(&servers[0]).start();
     });
-}
-
-/// The client may have come to count as down meanwhile: then nobody is waited for any more.
-fn wait_replaced_or_force(world: &World, server: &Agent, old: &str) {
-    eventually("the servers have their certificates", || {
-        let answer = server.api().try_get("/v1/operator/ca")?;
-        answer["Pending"].as_array()?.iter().all(|p| p["Role"] != "server").then_some(())
-    });
-    if authorities(server).unwrap().1 == "renew" {
-        let _ = rotate(world, server, &["-force"]);
-    }
-    wait_replaced(server, old);
 }
