@@ -87,6 +87,15 @@ mod tests {
     }
 
     #[test]
+    fn whatever_its_stamp_there_is_room_for_it() {
+        let command = Encoded::new(command()).unwrap();
+        for (now, seed) in [(i64::MIN, (u64::MAX, u64::MAX)), (i64::MAX, (0, u64::MAX)), (0, (0, 0))] {
+            let wish = Wish::new(Stamp { now: Timestamp(now), seed }, &command).unwrap();
+            assert!(wish.record().len() <= command.bytes.len() + codec::STAMP_ROOM);
+        }
+    }
+
+    #[test]
     fn only_a_command_passes_for_one() {
         let wish = Wish::new(Stamp::default(), &Encoded::new(command()).unwrap()).unwrap();
         let sent = codec::encode("wish", &wish).unwrap();

@@ -138,8 +138,8 @@ fn show(archive: &Archive, authorities: &[Authority], data: &Path) {
     ));
     if !m.servers.is_empty() {
         output::line(format!(
-            "Refused from then on, under their ids: the old servers {}, and all that joined after the snapshot was made. Be sure that they do not run, and never start them again with their old data \
-             folders: clients that know their addresses would go to them.\n",
+            "Refused from then on: the old servers {}, and all that joined after the snapshot was made. Be sure that they do not run, and never start \
+             them again with their old data folders: clients that know their addresses would go to them.\n",
             m.servers.join(", ")
         ));
     }
