@@ -66,7 +66,7 @@ async fn one_of_three_goes_on_and_the_old_two_disturb_nobody() {
     alone.add_learner(id("d"), address("d")).await.unwrap();
     let grown = cluster.get("d");
     wait_for("it catches up", || grown.view().node(&"still".into()).is_some().then_some(())).await;
-    alone.promote(id("d")).await.unwrap();
+    promote(&alone, "d").await;
     cluster.close().await;
 }
 
@@ -118,7 +118,7 @@ async fn the_founder_comes_back_as_a_learner_and_nothing_else() {
         cluster.add(name, Start::Join).await;
         founder.add_learner(id(name), address(name)).await.unwrap();
         wait_for("it can vote", || cluster.get(name).view().index().ge(&founder.view().index()).then_some(())).await;
-        founder.promote(id(name)).await.unwrap();
+        promote(&founder, name).await;
     }
     for n in 0..200 {
         founder.propose(register(&format!("n-{n}"))).await.unwrap();

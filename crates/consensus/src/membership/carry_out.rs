@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// How long to wait for an earlier entry before a change is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(20);
-/// How long a server is asked whether it is there, and a removed one is told so.
+/// How long a server is asked or waited for before it counts as away, and a removed one is told so.
 const COURTESY: Duration = Duration::from_secs(1);
 
 /// Why a step was not taken.
@@ -49,12 +49,17 @@ impl Consensus {
         let Ok(_one_at_a_time) = turn.map(|turn| (!planted::is_on(Bug::ChangeOfOldMembership)).then_some(turn)) else {
             return ChangeAnswer::Failed(ChangeError::Busy { change: change.to_string() });
         };
-        if !self.leadership().borrow().is_leader {
-            return ChangeAnswer::NotLeader;
-        }
-        match self.knowledge().plan(change) {
-            Ok(plan) => self.follow_plan(change, plan, end).await,
-            Err(error) => ChangeAnswer::Failed(error),
+        let patience = end.min(Instant::now() + COURTESY);
+        loop {
+            if !self.leadership().borrow().is_leader {
+                return ChangeAnswer::NotLeader;
+            }
+            match self.knowledge().plan(change) {
+                Ok(plan) => return self.follow_plan(change, plan, end).await,
+                // A server that has just come back, or that a busy machine holds up, need not be refused.
+                Err(error) if error.may_pass() && Instant::now() < patience => sleep(TRY_AGAIN).await,
+                Err(error) => return ChangeAnswer::Failed(error),
+            }
         }
     }
 
@@ -81,7 +86,6 @@ impl Consensus {
                 _ => Ok(()),
             },
             Plan::GiveVote(id) => self.step(|next| next.voters.extend([id.clone()]), end).await,
-            Plan::TakeVote(id) => self.step(|next| next.voters.retain(|voter| *voter != id), end).await,
             Plan::TakeVoteAndRemove(id) if planted::is_on(Bug::TwoVotersLeaveAtOnce) => self.take_two(&id, end).await,
             Plan::TakeVoteAndRemove(id) => match self.step(|next| next.voters.retain(|voter| *voter != id), end).await {
                 Ok(()) => self.remove_learner(&id, end).await,

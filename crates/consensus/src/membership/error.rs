@@ -120,3 +120,10 @@ pub enum ChangeError {
         reason: String,
     },
 }
+
+impl ChangeError {
+    /// Whether it rests on what the leader heard of others until now, so that a moment may mend it.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self, Self::Behind { .. } | Self::Empty { .. } | Self::Silent { .. } | Self::NoQuorum { .. })
+    }
+}

@@ -61,14 +61,6 @@ impl Consensus {
         self.change(Change::Promote(id)).await
     }
 
-    /// Takes a voter's vote. For a learner this does nothing. A leader hands over first.
-    ///
-    /// # Errors
-    /// See [`ChangeError`]: above all when it is the last voter, or too few of the others answer.
-    pub async fn demote(&self, id: ServerId) -> Result<(), ChangeError> {
-        self.change(Change::Demote(id)).await
-    }
-
     /// Removes a server, voter or not. A leader hands over first. The removed server is told, if it is there.
     ///
     /// # Errors
@@ -142,7 +134,6 @@ impl fmt::Display for Change {
             Change::AddLearner { id, address } => write!(f, "add server {id} ({} at {})", address.name, address.rpc),
             Change::Move { id, address } => write!(f, "note the address {} of server {id}", address.rpc),
             Change::Promote(id) => write!(f, "promote server {id}"),
-            Change::Demote(id) => write!(f, "demote server {id}"),
             Change::Remove(id) => write!(f, "remove server {id}"),
             Change::Transfer(Some(id)) => write!(f, "transfer the leadership to server {id}"),
             Change::Transfer(None) => write!(f, "transfer the leadership"),

@@ -37,8 +37,6 @@ pub(super) enum Plan {
     Add,
     /// Give it a vote.
     GiveVote(ServerId),
-    /// Take its vote.
-    TakeVote(ServerId),
     /// Take its vote, then remove it.
     TakeVoteAndRemove(ServerId),
     /// Remove a learner.
@@ -60,13 +58,9 @@ impl Knowledge {
             Change::Move { id, address } if self.member(change, id)?.member.address == *address => Ok(Plan::Nothing),
             Change::Move { .. } => Ok(Plan::Move),
             Change::Promote(id) => self.promote(change, id),
-            Change::Demote(id) => match self.member(change, id)?.member.is_voter {
-                false => Ok(Plan::Nothing),
-                true => self.without(change, id, Plan::TakeVote(id.clone())),
-            },
             Change::Remove(id) => match self.member(change, id)?.member.is_voter {
                 false => Ok(Plan::Remove(id.clone())),
-                true => self.without(change, id, Plan::TakeVoteAndRemove(id.clone())),
+                true => self.without(change, id),
             },
             Change::Transfer(to) => self.transfer(change, to.as_ref()),
         }
@@ -103,14 +97,14 @@ impl Knowledge {
         Ok(Plan::GiveVote(id.clone()))
     }
 
-    /// Takes a voter's vote, if the others can go on without it.
-    fn without(&self, change: &Change, id: &ServerId, plan: Plan) -> Result<Plan, ChangeError> {
+    /// Takes a voter's vote and removes it, if the others can go on without it.
+    fn without(&self, change: &Change, id: &ServerId) -> Result<Plan, ChangeError> {
         let others: Vec<&Known> = self.voters().filter(|known| known.member.id != *id).collect();
         if others.is_empty() {
             return Err(ChangeError::LastVoter { change: change.to_string() });
         }
         self.check_quorum(change, others)?;
-        Ok(if *id == self.own { Plan::HandOver } else { plan })
+        Ok(if *id == self.own { Plan::HandOver } else { Plan::TakeVoteAndRemove(id.clone()) })
     }
 
     fn transfer(&self, change: &Change, to: Option<&ServerId>) -> Result<Plan, ChangeError> {
@@ -209,18 +203,15 @@ mod tests {
         assert_eq!(plan("A B C!", Change::Remove(id("c"))), Plan::TakeVoteAndRemove(id("c")));
         let refused = refusal("A B C!", Change::Remove(id("b")));
         assert!(refused.contains("of the 2 voters then only 1 answer, and 2 are needed") && refused.contains("c (c at C:1)"), "{refused}");
-        assert!(refusal("A B C!", Change::Demote(id("b"))).contains("2 are needed"));
         assert!(refusal("A b", Change::Remove(id("a"))).contains("it is the only voter"));
-        assert!(refusal("A", Change::Demote(id("a"))).contains("promote another server first"));
+        assert!(refusal("A", Change::Remove(id("a"))).contains("promote another server first"));
         assert_eq!(plan("A B!", Change::Remove(id("b"))), Plan::TakeVoteAndRemove(id("b")), "the last one that answers goes on alone");
         assert_eq!(plan("A b!", Change::Remove(id("b"))), Plan::Remove(id("b")));
-        assert_eq!(plan("A b", Change::Demote(id("b"))), Plan::Nothing);
     }
 
     #[test]
     fn a_leader_that_goes_hands_over_first() {
         assert_eq!(plan("A B C", Change::Remove(id("a"))), Plan::HandOver);
-        assert_eq!(plan("A B C", Change::Demote(id("a"))), Plan::HandOver);
     }
 
     #[test]

@@ -88,7 +88,6 @@ pub(crate) enum Change {
         address: ServerAddress,
     },
     Promote(ServerId),
-    Demote(ServerId),
     Remove(ServerId),
     Transfer(Option<ServerId>),
 }
