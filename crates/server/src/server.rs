@@ -17,6 +17,7 @@ use floe_control::{
     keyring,
 };
 use floe_keyring::Keks;
+use floe_model::Timestamp;
 use floe_state::{Command, Outcome, State, command::Refusal};
 use std::sync::Arc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -135,6 +136,10 @@ impl Server {
     /// The newest state that this server has applied.
     pub fn view(&self) -> State {
         self.inner.consensus.view()
+    }
+    /// The time by this server's clock. It may go back.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.consensus().now()
     }
     /// Whether this server leads, and has applied all that was committed before it did.
     pub(crate) fn leads(&self) -> bool {

@@ -7,7 +7,7 @@ use super::{
     SaveError, save,
     target::{Own, Target, TargetError},
 };
-use crate::{Server, leader::now};
+use crate::Server;
 use bytes::Bytes;
 use floe_control::snapshots::{Kept, Schedule};
 use floe_model::{Nanos, Timestamp};
@@ -121,7 +121,7 @@ async fn try_step(server: &Server, target: &Target, schedule: &Schedule, status:
     let own = Own { schedule: schedule.clone(), cluster };
     let kept = target.list(&own).await?;
     status.note(&kept);
-    let moment = now();
+    let moment = server.now();
     let due = schedule.due(&kept, moment);
     if due > moment {
         return Ok(due.since(moment).to_std());
@@ -134,6 +134,6 @@ async fn try_step(server: &Server, target: &Target, schedule: &Schedule, status:
     let kept = target.tidy(&own, moment).await?;
     status.note(&kept);
     tracing::info!(%target, bytes = size, kept = kept.len(), "a snapshot was kept");
-    let rest = schedule.due(&kept, now()).since(now());
+    let rest = schedule.due(&kept, server.now()).since(server.now());
     Ok(rest.max(Nanos::ZERO).to_std())
 }

@@ -11,7 +11,7 @@ pub(crate) use agent::{LatestSnapshots, SnapshotStatus, run};
 pub use restore::{RestoreError, restore, restore_by_pieces};
 pub use target::Target;
 
-use crate::{Server, leader::now};
+use crate::Server;
 use floe_consensus::ReadError;
 use floe_state::{
     State,
@@ -52,7 +52,7 @@ pub(crate) async fn save(server: &Server, is_stale: bool) -> Result<Backup, Save
     let origin = Origin {
         cluster_id: consensus.cluster().ok_or(SaveError::NoCluster)?.to_string(),
         term: consensus.status().term,
-        created: now(),
+        created: server.now(),
         floe_version: server.config().version.to_owned(),
         servers: consensus.members().into_iter().map(|member| member.id.to_string()).collect(),
         redacted: false,

@@ -74,8 +74,7 @@ pub(super) async fn rotate(ctx: &Ctx) -> Result<Reply, Failure> {
         (false, false) => {
             let internal = |e: String| Failure::text(StatusCode::INTERNAL_SERVER_ERROR, e);
             let present = door.signer(&state).map_err(|(_, why)| internal(why))?;
-            let next =
-                Authority::create(present.cluster(), crate::leader::now(), AUTHORITY_LIFETIME).map_err(|e| internal(e.to_string()))?;
+            let next = Authority::create(present.cluster(), server.now(), AUTHORITY_LIFETIME).map_err(|e| internal(e.to_string()))?;
             let command = Command::BeginRotation { present: present.certificate().to_vec(), next: next.certificate().to_vec() };
             // Its key is on this server's disk before anybody hears of it.
             door.signers().add(next).map_err(internal)?;

@@ -4,10 +4,7 @@ use super::{
     Ctx,
     answer::{Failure, Reply},
 };
-use crate::{
-    keyring::{self, KeyringError, NO_KEK},
-    leader::now,
-};
+use crate::keyring::{self, KeyringError, NO_KEK};
 use axum::http::StatusCode;
 use floe_api::types::{KeyringRotateResponse, RootKeyMeta};
 use floe_model::{Nanos, Timestamp, keyring::KeyId};
@@ -73,7 +70,7 @@ fn activation(ctx: &Ctx) -> Result<Activation, Failure> {
     if full {
         return Err(Failure::bad("full seals everything anew at once, and publish_time waits: choose one"));
     }
-    let (at, now) = (Timestamp(i64::try_from(at).unwrap_or(i64::MAX)), now());
+    let (at, now) = (Timestamp(i64::try_from(at).unwrap_or(i64::MAX)), ctx.server()?.now());
     if at <= now || at > now.plus(MAX_PREPUBLISHED) {
         return Err(Failure::bad(format!(
             "publish_time must be in the future, and at most {MAX_PREPUBLISHED} from now (nanoseconds since 1970)"

@@ -4,13 +4,13 @@ use super::{
     Ctx,
     answer::{Failure, Reply},
 };
-use crate::{backup::SnapshotStatus, leader::now};
+use crate::backup::SnapshotStatus;
 use axum::{
     http::{StatusCode, header},
     response::IntoResponse,
 };
 use floe_api::node::Sample;
-use floe_model::{JobStatus, NodeStatus};
+use floe_model::{JobStatus, NodeStatus, Timestamp};
 use floe_state::State;
 use prometheus_client::{
     encoding::text::encode,
@@ -39,7 +39,7 @@ pub(super) async fn read(ctx: &Ctx) -> Result<Reply, Failure> {
             sample("nomad_nomad_blocked_evals_total_blocked", "evaluations that wait for capacity", counts.blocked),
             sample("nomad_nomad_heartbeat_active", "nodes whose heartbeats this leader watches", counts.watched_nodes),
         ]);
-        samples.extend(server.snapshots().flat_map(of_snapshots));
+        samples.extend(server.snapshots().flat_map(|(target, status)| of_snapshots(target, status, server.now())));
         samples.push(sample("floe_root_keys", "root keys", server.view().root_keys().count()));
         samples.push(sample("floe_root_keys_closed", "root keys that this server cannot open", server.root_keys().closed().len()));
         let status = server.consensus().status();
@@ -61,14 +61,14 @@ fn sample<N: TryInto<u64>>(name: &'static str, help: &'static str, value: N) -> 
 }
 
 /// What the snapshot agent does, for each place that it keeps snapshots in. How old the newest one is only the leader knows.
-fn of_snapshots((target, status): (&'static str, SnapshotStatus)) -> Vec<Sample> {
+fn of_snapshots(target: &'static str, status: SnapshotStatus, now: Timestamp) -> Vec<Sample> {
     let mut samples = vec![
         sample("floe_snapshot_made_total", "snapshots that this server has kept since it started", status.made),
         sample("floe_snapshot_failures_total", "snapshots that this server could not keep since it started", status.failures),
         sample("floe_snapshot_size_bytes", "size of the last snapshot that this server has kept", status.bytes),
     ];
     if let Some(last) = status.last {
-        let age = u64::try_from(now().since(last).as_millis() / 1000).unwrap_or(0);
+        let age = u64::try_from(now.since(last).as_millis() / 1000).unwrap_or(0);
         samples.push(sample("floe_snapshot_age_seconds", "age of the newest snapshot", age));
         samples.push(sample("floe_snapshot_kept", "snapshots that are kept", status.kept));
     }

@@ -169,7 +169,7 @@ pub(super) async fn join_token(ctx: &Ctx) -> Result<Reply, Failure> {
         Failure::bad("this agent speaks in the clear (-dev, or tls.rpc = false), on this machine only: there is nothing to join")
     })?;
     let (token, hash) = door.draw_token(&server.view()).map_err(|(status, why)| Failure::text(status, why))?;
-    let expires = Timestamp(crate::leader::now().0.saturating_add(ttl.0));
+    let expires = Timestamp(server.now().0.saturating_add(ttl.0));
     server.propose(Command::CreateJoinToken { hash, role, expires }).await?;
     let servers = server.rpc_addresses();
     Reply::plain(&JoinTokenResponse { token: token.text().to_string(), role: role.to_string(), expires, servers })

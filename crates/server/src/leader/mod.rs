@@ -9,7 +9,7 @@ use crate::server::ServerConfig;
 use desk::Desk;
 use floe_consensus::{Consensus, EventError, Leadership, executor};
 use floe_control::{Delivery, broker::BrokerCounts};
-use floe_model::{EvalId, JobType, NodeId, Timestamp};
+use floe_model::{EvalId, JobType, NodeId};
 use floe_state::Command;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -77,12 +77,6 @@ impl LeaderHandle {
     pub(crate) async fn counts(&self) -> Counts {
         self.ask(|reply| Request::Counts { reply }).await.unwrap_or_default()
     }
-}
-
-/// The present time, for what is no part of the agreement.
-pub(crate) fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }
 
 /// Random bits, for what is no part of the agreement.

@@ -116,7 +116,7 @@ async fn admit(members: &Members, door: &join::Doorkeeper, secret: &BootstrapSec
         Ok(state) => state,
         Err(error) => return Standing::NotNow { why: error.to_string() },
     };
-    if let Err(refusal) = state.founder_until(&id.to_string(), crate::leader::now()) {
+    if let Err(refusal) = state.founder_until(&id.to_string(), server.now()) {
         return Standing::Refused { why: refusal.to_string() };
     }
     let signer = match door.signer(&state) {

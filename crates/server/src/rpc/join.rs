@@ -94,7 +94,7 @@ pub(super) async fn join(Shared(members): Shared<Members>, body: Bytes) -> Resul
         let why = format!("a server that joins must know version {cluster}, but it knows versions up to {known}: upgrade floe on it first");
         return Err((StatusCode::FORBIDDEN, why));
     }
-    let (certificate, id) = door.issue(&state, &join.request, role, crate::leader::now())?;
+    let (certificate, id) = door.issue(&state, &join.request, role, members.server.now())?;
     let used = Command::UseJoinToken { hash: hex(token.hash()), role: as_role, id: id.to_string() };
     members.server.propose(used).await.map_err(|error| match error {
         ServerError::Refused(why) => (StatusCode::FORBIDDEN, why.to_string()),
@@ -114,7 +114,7 @@ pub(super) async fn renew(
 ) -> Result<Response, Failure> {
     let door = door(&members)?;
     let Caller::Member(peer) = caller else { return Err((StatusCode::FORBIDDEN, IN_THE_CLEAR.to_owned())) };
-    let (certificate, id) = door.issue(&members.server.view(), &decode::<Renew>(&body)?.request, peer.role, crate::leader::now())?;
+    let (certificate, id) = door.issue(&members.server.view(), &decode::<Renew>(&body)?.request, peer.role, members.server.now())?;
     if id != peer.id {
         return Err((StatusCode::FORBIDDEN, format!("{} cannot get a certificate for {id}", peer.id)));
     }

@@ -42,8 +42,9 @@ fn warn_if_even(voters: usize) {
 /// Says when the cluster comes to an even number of voters, once its learners have their votes. What was asked for is done: that the answer is
 /// missing is no failure.
 async fn warn_of_members(client: &ApiClient) {
-    if let Ok(raft) = client.get::<RaftConfiguration>("/v1/operator/raft/configuration", &[]).await {
-        warn_if_even(raft.value.servers.len());
+    match client.get::<RaftConfiguration>("/v1/operator/raft/configuration", &[]).await {
+        Ok(raft) => warn_if_even(raft.value.servers.len()),
+        Err(error) => output::warning(&format!("who votes now could not be asked ({error}); see: floe operator raft list-peers")),
     }
 }
 
