@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `layers` | do the crates depend on each other as ARCHITECTURE.md allows, and do the pure ones stay pure? |
 //! | `deps` | do the dependencies keep to deny.toml: licences, sources, duplicates, who may use what? |
+//! | `again LOG [CARGO ARGS]` | do the tests that failed in this output of `cargo test` pass alone, if they may be flaky? |
 //!
 //! Every check is a function from what was read (`cargo metadata`, source text, deny.toml) to a list of violations. Reading and printing
 //! happen here; the checks touch nothing and are tested with planted violations.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout)]
 
+mod again;
 mod deps;
 mod headers;
 mod layers;
@@ -18,17 +20,18 @@ mod purity;
 mod scan;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
 
 use crate::layers::Kind;
 use crate::metadata::Graph;
 
-const USAGE: &str = "usage: cargo run -p xtask -- layers|deps";
+const USAGE: &str = "usage: cargo run -p xtask -- layers | deps | again LOG [CARGO ARGS]";
 
 fn main() -> ExitCode {
-    match run(std::env::args().nth(1).as_deref()) {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match run(&args.iter().map(String::as_str).collect::<Vec<_>>()) {
         Ok(violations) if violations.is_empty() => ExitCode::SUCCESS,
         Ok(violations) => {
             for violation in &violations {
@@ -44,12 +47,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Option<&str>) -> Result<Vec<String>> {
+fn run(args: &[&str]) -> Result<Vec<String>> {
     let root = workspace_root()?;
-    match command {
-        Some("layers") => check_layers(&root),
-        Some("deps") => check_deps(&root),
-        Some("-h" | "--help" | "help") => {
+    match args {
+        ["layers"] => check_layers(&root),
+        ["deps"] => check_deps(&root),
+        ["again", log, cargo_args @ ..] => run_again(&root, Path::new(log), cargo_args),
+        ["-h" | "--help" | "help"] => {
             println!("{USAGE}");
             Ok(Vec::new())
         }
@@ -85,6 +89,33 @@ fn check_deps(root: &Path) -> Result<Vec<String>> {
     let policy = deps::Policy::parse(&text)?;
     println!("deps: {} packages; known vulnerabilities (advisories) are not looked up here, `cargo deny check` does", graph.packages.len());
     Ok(deps::check(&policy, &graph))
+}
+
+/// Runs failed tests once more, one after the other, and names those that passed: they are flaky.
+fn run_again(root: &Path, log: &Path, cargo_args: &[&str]) -> Result<Vec<String>> {
+    let text = std::fs::read(log).with_context(|| format!("read {}", log.display()))?;
+    let targets = match again::plan(&String::from_utf8_lossy(&text)) {
+        Ok(targets) => targets,
+        Err(reason) => return Ok(vec![format!("no failed test is run again: {reason}")]),
+    };
+    let mut violations = Vec::new();
+    for again::Again { target, tests } in targets {
+        // The whole workspace, as before: a part of it would resolve other features and build everything again.
+        let mut cargo = Command::new("cargo");
+        cargo.current_dir(root).args(["test", "--workspace", "--test", &target]).args(cargo_args);
+        let run =
+            cargo.args(["--", "--exact", "--test-threads=1"]).args(&tests).stderr(Stdio::inherit()).output().context("run cargo test")?;
+        let output = String::from_utf8_lossy(&run.stdout);
+        print!("{output}");
+        for test in tests {
+            if again::has_passed(&output, &test) {
+                println!("FLAKY: {test} of {target} failed beside others and passed alone");
+            } else {
+                violations.push(format!("{test} of {target} failed twice"));
+            }
+        }
+    }
+    Ok(violations)
 }
 
 /// The workspace this binary was built in, wherever it is called from.
