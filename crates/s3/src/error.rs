@@ -26,7 +26,7 @@ pub enum S3Error {
     },
     /// No certificate to trust.
     #[error("trust the store's certificate: {0}")]
-    Trust(String),
+    Trust(#[from] floe_https::TrustError),
     /// The store did not do what was asked.
     #[error("{action} {place}: {reason}")]
     Call {

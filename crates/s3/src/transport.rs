@@ -1,19 +1,11 @@
-//! HTTP over TLS: deadlines, bounded answers, and whom to trust.
+//! HTTP over TLS: deadlines and bounded answers.
 
 use crate::error::{Reason, S3Error};
 use bytes::Bytes;
+use floe_https::{Client, Settings, causes};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{HeaderMap, Request};
-use hyper_rustls::HttpsConnector;
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject},
-};
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, time::Duration};
 
 /// How long a connection may take to come about.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
@@ -22,7 +14,7 @@ const MAX_ANSWER_BYTES: usize = 4 << 20;
 
 /// Connections to a store.
 #[derive(Clone, Debug)]
-pub(crate) struct Transport(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+pub(crate) struct Transport(Client);
 
 /// What came back.
 #[derive(Debug)]
@@ -42,19 +34,7 @@ impl Answer {
 impl Transport {
     /// Trusts the certificates in a file, or those of the system.
     pub(crate) fn open(ca_cert: Option<&Path>) -> Result<Self, S3Error> {
-        let roots = match ca_cert {
-            Some(path) => named(path)?,
-            None => system()?,
-        };
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let tls = builder.map_err(|e| S3Error::Trust(e.to_string()))?.with_root_certificates(roots).with_no_client_auth();
-        let mut http = HttpConnector::new();
-        http.enforce_http(false);
-        http.set_nodelay(true);
-        http.set_connect_timeout(Some(CONNECT_DEADLINE));
-        let https = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(http);
-        Ok(Self(Client::builder(TokioExecutor::new()).build(https)))
+        Ok(Self(floe_https::client(Settings { ca_cert, connect_deadline: CONNECT_DEADLINE, keeps_connections: true })?))
     }
 
     /// Sends a request and reads the whole answer.
@@ -71,30 +51,4 @@ impl Transport {
         })?;
         Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body: body.to_bytes() })
     }
-}
-
-fn causes(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |e| e.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-/// The certificates in a file, and no others.
-fn named(path: &Path) -> Result<RootCertStore, S3Error> {
-    let wrong = |why: String| S3Error::Trust(format!("ca_cert {}: {why}", path.display()));
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|e| wrong(e.to_string()))? {
-        roots.add(certificate.map_err(|e| wrong(e.to_string()))?).map_err(|e| wrong(e.to_string()))?;
-    }
-    if roots.is_empty() { Err(wrong("there is no certificate in it".to_owned())) } else { Ok(roots) }
-}
-
-/// The system's certificates. Those that cannot be read are left out, as every program does.
-fn system() -> Result<RootCertStore, S3Error> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() {
-        let why = found.errors.first().map_or_else(|| "none are there".to_owned(), ToString::to_string);
-        return Err(S3Error::Trust(format!("the system's certificates: {why}; install them (ca-certificates), or name a ca_cert")));
-    }
-    Ok(roots)
 }

@@ -233,7 +233,7 @@ async fn only_the_named_authority_is_trusted() {
     let ca = folder.path().join("none.pem");
     fs::write(&ca, "no certificate").unwrap();
     let none = Store::open(Config { ca_cert: Some(ca), ..config(&fake, folder.path()) }).unwrap_err();
-    assert!(none.to_string().contains("there is no certificate in it"), "{none}");
+    assert!(none.to_string().contains("holds no certificate"), "{none}");
     // The system does not know the authority, whichever it knows.
     match Store::open(Config { ca_cert: None, ..config(&fake, folder.path()) }) {
         Ok(system) => {

@@ -1,22 +1,14 @@
 //! One POST over HTTP/1.1 and TLS, with a deadline and a bounded answer. Follows no redirect: the token is for one address.
 
 use bytes::Bytes;
+use floe_https::{Client, Settings, causes};
 use http_body_util::{BodyExt, Full};
 use hyper::{
     Request,
     header::{CONTENT_TYPE, HeaderValue, LOCATION},
     http::Uri,
 };
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject},
-};
-use std::{net::IpAddr, path::Path, sync::Arc, time::Duration};
+use std::{net::IpAddr, path::Path, time::Duration};
 use zeroize::Zeroizing;
 
 /// How long a call may take, with everything from the connection to the last byte.
@@ -25,8 +17,6 @@ const DEADLINE: Duration = Duration::from_secs(8);
 const CONNECT_DEADLINE: Duration = Duration::from_secs(4);
 /// The most bytes of an answer. Those of an engine take a few hundred.
 const MAX_ANSWER_BYTES: usize = 64 << 10;
-/// The most bytes of a file of authorities: the system's have about 220 KiB.
-const MAX_CA_BYTES: u64 = 4 << 20;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -49,23 +39,15 @@ pub(super) struct Answer {
 /// A server that is called.
 pub(super) struct Http {
     origin: String,
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client,
 }
 
 impl Http {
     /// Reads the authorities; what is wrong comes with the option that it is about.
     pub(super) fn new(address: &str, ca_cert: Option<&Path>) -> Result<Self, String> {
         let origin = origin(address)?;
-        let roots = if origin.starts_with("https") { roots(ca_cert)? } else { RootCertStore::empty() };
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let config = config.map_err(|e| format!("TLS: {e}"))?.with_root_certificates(roots).with_no_client_auth();
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_connect_timeout(Some(CONNECT_DEADLINE));
-        let tls = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().wrap_connector(tcp);
-        // Calls are rare: no connection waits for the next one.
-        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(tls);
+        let settings = Settings { ca_cert, connect_deadline: CONNECT_DEADLINE, keeps_connections: false };
+        let client = floe_https::client(settings).map_err(|e| e.to_string())?;
         Ok(Self { origin, client })
     }
 
@@ -112,22 +94,6 @@ impl Http {
     }
 }
 
-/// An error with what is behind it: the outermost says little.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut inner = error.source();
-    while let Some(cause) = inner {
-        text = format!("{text}: {cause}");
-        inner = cause.source();
-    }
-    if text.contains("invalid peer certificate") {
-        text.push_str(
-            " (its authority must be among ca_cert, or among the system's without that, and its certificate must name the address's host)",
-        );
-    }
-    text
-}
-
 /// The address in the form that requests and ids begin with.
 fn origin(address: &str) -> Result<String, String> {
     let wrong = |why: &str| format!("address {address:?} {why}; write https://HOST:PORT");
@@ -148,32 +114,4 @@ fn origin(address: &str) -> Result<String, String> {
         _ => return Err(wrong("has another scheme")),
     };
     Ok(format!("{scheme}://{}:{}", host.to_ascii_lowercase(), uri.port_u16().unwrap_or(port)))
-}
-
-/// Whose certificates count.
-fn roots(ca_cert: Option<&Path>) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    match ca_cert {
-        Some(path) => {
-            let what = |why: &dyn std::fmt::Display| format!("ca_cert {}: {why}", path.display());
-            let about = path.metadata().map_err(|e| what(&e))?;
-            if !about.is_file() || about.len() > MAX_CA_BYTES {
-                return Err(what(&"is no PEM file of authorities"));
-            }
-            for certificate in CertificateDer::pem_file_iter(path).map_err(|e| what(&e))? {
-                roots.add(certificate.map_err(|e| what(&e))?).map_err(|e| what(&e))?;
-            }
-            if roots.is_empty() {
-                return Err(what(&"holds no certificate: give the authority that signed the server's, in PEM"));
-            }
-        }
-        None => {
-            // One that cannot be read is no reason to trust none of the others.
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            if roots.is_empty() {
-                return Err("the system has no certificate authorities: name the server's as ca_cert".to_owned());
-            }
-        }
-    }
-    Ok(roots)
 }
