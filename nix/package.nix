@@ -41,6 +41,9 @@ rustPlatform.buildRustPackage {
       --bash <($out/bin/floe completions bash) \
       --fish <($out/bin/floe completions fish) \
       --zsh <($out/bin/floe completions zsh)
+    mkdir man
+    $out/bin/floe man man
+    installManPage man/*
   '';
   doInstallCheck = emulates;
 

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 /// A NixOS-native cluster appliance: run services and batch jobs on your own machines.
 #[derive(Debug, Parser)]
-#[command(name = "floe", version = crate::VERSION, about, disable_help_subcommand = true, arg_required_else_help = true, after_help = EXAMPLES)]
+#[command(name = "floe", version = crate::VERSION, disable_help_subcommand = true, arg_required_else_help = true, after_help = EXAMPLES)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -92,6 +92,11 @@ pub(crate) enum Command {
     Completions {
         /// bash, elvish, fish, powershell or zsh
         shell: clap_complete::Shell,
+    },
+    /// Write the pages of the manual, one for each command
+    Man {
+        /// The folder to write them into
+        folder: PathBuf,
     },
     /// Print the version
     Version,

@@ -82,6 +82,10 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             clap_complete::generate(shell, &mut Cli::command(), "floe", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Man { folder } => {
+            clap_mangen::generate_to(Cli::command(), &folder).with_context(|| format!("write pages into {}", folder.display()))?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Version => {
             crate::output::line(format!("floe v{}", crate::VERSION));
             Ok(ExitCode::SUCCESS)

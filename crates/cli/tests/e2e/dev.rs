@@ -216,7 +216,7 @@ fn a_job_comes_from_standard_input_with_variables() {
 }
 
 #[test]
-fn completions_are_scripts() {
+fn completions_and_the_manual_are_written() {
     world(|world| {
         let script = world.floe(&["completions", "bash"]).ok();
         let file = world.file("floe.bash", &script);
@@ -225,6 +225,14 @@ fn completions_are_scripts() {
         for shell in ["fish", "zsh"] {
             assert!(world.floe(&["completions", shell]).ok().contains("floe"));
         }
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        world.floe(&["man", folder.to_str().unwrap()]).ok();
+        for (page, says) in [("floe.1", "cluster appliance"), ("floe-job-run.1", "detach"), ("floe-operator-raft-list-peers.1", "raft")] {
+            let page = std::fs::read_to_string(folder.join(page)).unwrap();
+            assert!(page.contains(".TH floe") && page.contains(says), "{page}");
+        }
+        world.floe(&["man", "/nowhere"]).fails(1, &["write pages into /nowhere"]);
         assert!(world.floe(&["--help"]).ok().contains("agent"));
         assert!(world.floe(&["version"]).ok().starts_with("floe v"));
     });
