@@ -15,6 +15,7 @@
 //! | [`validate`] | the rules a job must keep |
 //! | [`support`] | what floe does not act on yet, refused by name |
 //! | [`change`] | which updates need a new allocation |
+//! | [`diff`] | what differs between two versions of a job |
 #![forbid(unsafe_code)]
 
 #[macro_use]
@@ -25,6 +26,7 @@ pub mod canonical;
 pub mod change;
 pub mod consul;
 pub mod deployment;
+pub mod diff;
 pub mod eval;
 pub mod group;
 pub mod ids;

@@ -3,6 +3,7 @@
 
 mod canonical;
 mod change;
+mod diff;
 mod generate;
 mod reference;
 mod support;
