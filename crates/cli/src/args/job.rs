@@ -21,6 +21,8 @@ pub(crate) struct VariableArgs {
 pub(crate) enum JobCommand {
     /// Submit a job and watch it start
     Run(JobRunArgs),
+    /// Show what running a job would change, and change nothing. Exits with 0 if nothing would change, 1 if something would, 255 on an error
+    Plan(JobPlanArgs),
     /// Show jobs, or one of them
     Status(JobStatusArgs),
     /// Stop a job
@@ -64,6 +66,21 @@ pub(crate) struct JobRunArgs {
     /// Show ids in full
     #[arg(long)]
     pub(crate) verbose: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct JobPlanArgs {
+    #[command(flatten)]
+    pub(crate) file: JobFileArgs,
+    /// Whether to show what differs
+    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
+    pub(crate) diff: bool,
+    /// Show what stays as it is, too, and values in full
+    #[arg(long)]
+    pub(crate) verbose: bool,
+    /// Print the server's answer as JSON
+    #[arg(long)]
+    pub(crate) json_output: bool,
 }
 
 #[derive(Clone, Debug, Args)]

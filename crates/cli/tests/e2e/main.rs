@@ -41,6 +41,7 @@ mod histories;
 mod isolation;
 mod keyring;
 mod nodes;
+mod plan;
 mod ports;
 mod races;
 mod recover;
