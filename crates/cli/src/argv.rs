@@ -44,7 +44,8 @@ pub(crate) fn normalise(raw: Vec<OsString>) -> Vec<OsString> {
 
 /// Whether this only asks what would change: then the exit code 1 says something else than that it failed.
 pub(crate) fn is_plan(line: &[OsString]) -> bool {
-    line.windows(2).any(|words| words == ["job", "plan"])
+    let reconciles = line.windows(2).any(|words| words == ["job", "reconcile"]);
+    line.windows(2).any(|words| words == ["job", "plan"]) || (reconciles && line.iter().any(|word| word == "--dry-run"))
 }
 
 /// A dash and a word of at least two letters.
@@ -77,6 +78,8 @@ mod tests {
         assert_eq!(line("floe job run run"), "floe job run run");
         assert!(is_plan(&normalise(["floe", "-address", "x", "job", "plan"].map(OsString::from).to_vec())));
         assert!(is_plan(&normalise(["floe", "plan", "x.hcl"].map(OsString::from).to_vec())));
+        assert!(is_plan(&normalise(["floe", "job", "reconcile", "-dry-run"].map(OsString::from).to_vec())));
+        assert!(!is_plan(&normalise(["floe", "job", "reconcile", "x"].map(OsString::from).to_vec())));
         assert!(!is_plan(&normalise(["floe", "run", "plan"].map(OsString::from).to_vec())));
     }
 }

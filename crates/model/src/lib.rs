@@ -16,6 +16,7 @@
 //! | [`support`] | what floe does not act on yet, refused by name |
 //! | [`change`] | which updates need a new allocation |
 //! | [`diff`] | what differs between two versions of a job |
+//! | [`declared`] | jobs that belong to a folder of files, and what brings a cluster in line with it |
 #![forbid(unsafe_code)]
 
 #[macro_use]
@@ -25,6 +26,7 @@ pub mod alloc;
 pub mod canonical;
 pub mod change;
 pub mod consul;
+pub mod declared;
 pub mod deployment;
 pub mod diff;
 pub mod eval;

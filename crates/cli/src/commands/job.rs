@@ -20,7 +20,7 @@ use std::{future::Future, io::BufRead, process::ExitCode};
 /// When a submitted job did not come up.
 const NOT_UP: u8 = 2;
 /// How the refusal begins when the job has another index than the one that was given.
-const CHANGED: &str = "Enforcing job modify index";
+pub(super) const CHANGED: &str = "Enforcing job modify index";
 
 pub(super) fn run(global: &Global, args: &JobRunArgs) -> anyhow::Result<ExitCode> {
     let source = source::read(&args.file)?;

@@ -7,6 +7,7 @@ mod monitor;
 mod node;
 mod operator;
 mod plan;
+mod reconcile;
 mod resolve;
 mod server;
 mod service;
@@ -34,6 +35,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Job { command } => match command {
             JobCommand::Run(args) => job::run(global, &args),
             JobCommand::Plan(args) => Ok(plan::command(global, &args)),
+            JobCommand::Reconcile(args) => Ok(reconcile::command(global, &args)),
             JobCommand::Status(args) => wait(job::status(&client(global)?, &args)),
             JobCommand::Stop(args) => wait(job::stop(&client(global)?, &args)),
             JobCommand::Validate(args) => job::validate(global, &args),

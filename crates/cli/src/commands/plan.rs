@@ -40,7 +40,7 @@ async fn plan(client: ApiClient, source: source::Source, args: &JobPlanArgs) -> 
 }
 
 /// Whether the job is another one than the one that is there. (The diff must have been asked for.)
-fn differs(response: &JobPlanResponse) -> bool {
+pub(super) fn differs(response: &JobPlanResponse) -> bool {
     response.diff.as_ref().is_none_or(|d| d.diff_type != DiffType::None)
 }
 

@@ -44,6 +44,7 @@ mod nodes;
 mod plan;
 mod ports;
 mod races;
+mod reconcile;
 mod recover;
 mod restart;
 mod rolling;

@@ -3,6 +3,7 @@
 
 mod canonical;
 mod change;
+mod declared;
 mod diff;
 mod generate;
 mod reference;
