@@ -37,6 +37,19 @@ let
   ) (builtins.attrNames cfg.settings);
   isSecret =
     leaf: leaf.path != [ ] && builtins.match ".*(_file|token|secret)" (lib.last leaf.path) != null;
+  isInline = job: builtins.isAttrs job && job.type or "" != "derivation";
+  jobs = builtins.attrNames cfg.jobs;
+  named = words: names: "${builtins.concatStringsSep ", " names} ${words}";
+  misnamed = builtins.filter (name: builtins.match "[a-zA-Z0-9._-]+" name == null) jobs;
+  wrapped = builtins.filter (name: isInline cfg.jobs.${name} && cfg.jobs.${name} ? job) jobs;
+  strange = builtins.filter (
+    name:
+    !(isInline cfg.jobs.${name})
+    && builtins.match ".*\\.(nix|hcl|nomad|json)" (toString cfg.jobs.${name}) == null
+  ) jobs;
+  outside = builtins.filter (
+    name: builtins.isString cfg.jobs.${name} && !(inStore cfg.jobs.${name})
+  ) jobs;
   stored = builtins.filter (
     leaf: isSecret leaf && builtins.isString leaf.value && inStore leaf.value
   ) settings;
@@ -135,6 +148,18 @@ in
       (check (unknown == [ ]) "settings"
         "the agent has no ${builtins.concatStringsSep ", " unknown}; it knows ${builtins.concatStringsSep ", " keys.known}"
       )
+      (check (misnamed == [ ]) "jobs" (
+        named "cannot be the name of a file: write letters, digits, '.', '_' and '-', and another id into a file" misnamed
+      ))
+      (check (wrapped == [ ]) "jobs" (
+        named "has a job inside: write only what stands in job.NAME, or name the file" wrapped
+      ))
+      (check (strange == [ ]) "jobs" (
+        named "is no .nix, .hcl, .nomad or .json file, so nobody knows how to read it" strange
+      ))
+      (check (outside == [ ]) "jobs" (
+        named "is a path in quotes, which is not there when the system is built: write it without quotes, as ./web.hcl" outside
+      ))
       (check (stored == [ ]) "settings"
         "${
           builtins.concatStringsSep ", " (map (leaf: dotted leaf.path) stored)

@@ -13,6 +13,7 @@ let
     types
     ;
   inherit (import ./types.nix { inherit lib; }) runtimeFile duration address;
+  cfg = config.services.floe;
   json = pkgs.formats.json { };
   maybe =
     type: example: description:
@@ -192,6 +193,44 @@ in
       };
     };
 
+    jobs = mkOption {
+      type = types.attrsOf (types.either types.path (types.attrsOf types.anything));
+      default = { };
+      example = literalExpression ''
+        {
+          web = ./web.hcl;
+          report = {
+            type = "batch";
+            group.all.task.count = {
+              driver = "exec";
+              config.command = lib.getExe pkgs.hello;
+            };
+          };
+        }
+      '';
+      description = ''
+        Jobs that the cluster is to run: each is a file (`.nix`, `.hcl` or `.json`), or what stands in a file's `job.NAME`. They are brought to the
+        cluster after each switch and each boot by the unit `floe-jobs`. They are in the store, so everybody can read them.
+      '';
+    };
+
+    jobsOwner = mkOption {
+      type = types.strMatching "[a-zA-Z0-9._-]{1,64}";
+      default = cfg.name;
+      defaultText = literalExpression "config.services.floe.name";
+      example = "production";
+      description = ''
+        Whose {option}`services.floe.jobs` are. This machine changes and stops jobs of this owner only, and refuses to touch what others declared or
+        somebody ran by hand. Machines that declare the very same jobs may have the same owner; others must not, for each would stop the other's jobs.
+      '';
+    };
+
+    pruneJobs = mkOption {
+      type = types.bool;
+      default = true;
+      description = "Whether jobs of {option}`services.floe.jobsOwner` are stopped that are not in {option}`services.floe.jobs` any more.";
+    };
+
     settings = mkOption {
       type = types.submodule {
         freeformType = json.type;
@@ -204,6 +243,13 @@ in
         More of the agent's configuration, with the agent's own names: `examples/agent.hcl` has all. It is laid over what the other options make.
         It is in the store, so everybody can read it: secrets are named by files.
       '';
+    };
+
+    jobTexts = mkOption {
+      type = types.attrsOf types.str;
+      internal = true;
+      default = { };
+      description = "The jobs that are written in Nix, as files of JSON.";
     };
 
     configuration = mkOption {

@@ -1,5 +1,5 @@
 # Machines that floe's modules accept, with a part of what they give; and machines that they refuse, with a part of what they say.
-{ lib, ... }:
+{ self, lib }:
 let
   server = {
     services.floe = {
@@ -227,6 +227,68 @@ in
       module = both client { joinTokenFile = lib.mkForce "/run/agenix/floe-token"; };
       gives.unit.serviceConfig.LoadCredential = [ "join-token:/run/agenix/floe-token" ];
     };
+    # What was declared once and is no longer is stopped, so a server has the unit without jobs, too.
+    a-server-without-jobs = {
+      module = server;
+      gives.jobs = [
+        "job"
+        "reconcile"
+        "-address"
+        "http://127.0.0.1:4646"
+        "-owner"
+        "here"
+        "-prune"
+        "-wait"
+        "10m"
+      ];
+    };
+    a-client-without-jobs = {
+      module = client;
+      gives.jobs = "nothing";
+    };
+    declared-jobs = {
+      module =
+        { pkgs, ... }:
+        {
+          imports = [
+            client
+            {
+              services.floe.jobs.packaged = self.lib.mkJob {
+                inherit pkgs;
+                job = import ../demo.nix { };
+              };
+            }
+          ];
+          services.floe = {
+            jobs = {
+              demo = ../demo.nix;
+              report = {
+                type = "batch";
+                group.all.task.count = {
+                  driver = "exec";
+                  config.command = "/bin/true";
+                };
+              };
+            };
+            jobsOwner = "production";
+            pruneJobs = false;
+            ports.http = 14646;
+          };
+        };
+      gives = {
+        jobs = [
+          "job"
+          "reconcile"
+          "-address"
+          "http://127.0.0.1:14646"
+          "-owner"
+          "production"
+          "-wait"
+          "10m"
+        ];
+        warnings = [ ];
+      };
+    };
   };
 
   refused = {
@@ -337,6 +399,22 @@ in
     servers-for-no-client = {
       module = both server { client.servers = [ "10.0.0.1" ]; };
       says = "services.floe.client.servers: is set, but services.floe.client.enable is not";
+    };
+    a-jobs-name-that-is-no-files = {
+      module = both server { jobs."a/b".group = { }; };
+      says = "services.floe.jobs: a/b cannot be the name of a file";
+    };
+    a-job-in-a-job = {
+      module = both server { jobs.web.job.web = { }; };
+      says = "services.floe.jobs: web has a job inside: write only what stands in job.NAME";
+    };
+    a-job-of-no-known-kind = {
+      module = both server { jobs.web = ./cases.txt; };
+      says = "services.floe.jobs: web is no .nix, .hcl, .nomad or .json file";
+    };
+    a-job-outside-of-the-store = {
+      module = both server { jobs.web = "/etc/web.hcl"; };
+      says = "services.floe.jobs: web is a path in quotes";
     };
     a-secret-for-no-server = {
       module = both client { server.retryJoin = [ "10.0.0.1" ]; };

@@ -32,6 +32,19 @@ let
   units = builtins.mapAttrs (
     _: config: import ./unit.nix { inherit lib; } config.systemd.services.floe
   ) all;
+  jobUnits = builtins.mapAttrs (
+    _: config: import ./unit.nix { inherit lib; } config.systemd.services.floe-jobs
+  ) (lib.filterAttrs (_: config: config.systemd.services ? floe-jobs) all);
+  jobTexts = builtins.foldl' (found: config: found // config.services.floe.jobTexts) { } (
+    builtins.attrValues all
+  );
+  # What a unit's command is given, without the store's paths at both ends.
+  arguments =
+    service:
+    let
+      words = builtins.filter builtins.isString (builtins.split " " service.serviceConfig.ExecStart);
+    in
+    lib.take (builtins.length words - 2) (builtins.tail words);
   failed = config: map (a: a.message) (builtins.filter (a: !a.assertion) config.assertions);
 
   # The values of a set that differ from what is expected, each with its name.
@@ -70,6 +83,9 @@ let
           inherit (config) networking users;
           unit = config.systemd.services.floe;
           inherit (config) warnings;
+        }
+        // lib.optionalAttrs (config.systemd.services ? floe-jobs) {
+          jobs = arguments config.systemd.services.floe-jobs;
         };
       in
       map (m: "${name}: it is refused: ${m}") (failed config)
@@ -91,7 +107,12 @@ if problems != [ ] then
 else
   pkgs.runCommand "floe-module-tests" {
     passthru = {
-      inherit configurations units;
+      inherit
+        configurations
+        units
+        jobUnits
+        jobTexts
+        ;
       lane = import ./lane.nix { inherit self lib; };
       count =
         builtins.length (builtins.attrNames cases.accepted)

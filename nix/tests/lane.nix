@@ -40,6 +40,11 @@ builtins.mapAttrs (
   { config, ... }:
   {
     unit = import ./unit.nix { inherit lib; } config.systemd.services.floe;
+    jobsUnit =
+      if config.systemd.services ? floe-jobs then
+        import ./unit.nix { inherit lib; } config.systemd.services.floe-jobs
+      else
+        null;
     inherit (config.services.floe) configuration;
     address = config.services.floe.bindAddress;
     user = config.users.users ? floe;

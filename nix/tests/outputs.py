@@ -1,5 +1,6 @@
-"""usage: outputs.py FLOE CONFIGURATIONS UNITS
-Shows what the modules make to those who read it: each configuration to the agent, each unit to systemd. Both files are JSON, by name of the machine.
+"""usage: outputs.py FLOE CONFIGURATIONS UNITS JOB_UNITS JOB_TEXTS
+Shows what the modules make to those who read it: each configuration to the agent, each unit to systemd, each job that is written in Nix to floe. The files
+are JSON, by name of the machine, and the last one by name of the job.
 """
 
 import json
@@ -10,8 +11,8 @@ import tempfile
 from pathlib import Path
 
 # Of ten, less is better. A server is shut in. A client has root's work to do, and whatever it is forbidden its tasks are forbidden, too: what systemd
-# counts for it is little more than its capabilities.
-MOST_EXPOSED = {"server": 2.0, "client": 9.0}
+# counts for it is little more than its capabilities. What brings jobs to the cluster is shut in, too.
+MOST_EXPOSED = {"server": 2.0, "client": 9.0, "jobs": 2.0}
 
 problems = []
 
@@ -50,26 +51,40 @@ def check_units(units, folder):
         file.write_text(text)
         if said := verify(file):
             problems.append(f"systemd on the unit of {name}: {said}")
-        kind = "server" if "\nUser=floe\n" in text else "client"
+        kind = "jobs" if " job reconcile " in text else "server" if "\nUser=floe\n" in text else "client"
         answer = run("systemd-analyze", "security", "--offline=true", file).stdout
         score = re.search(r"Overall exposure level for floe\.service: ([0-9.]+)", answer)
         scores.setdefault(kind, set()).add(score[1] if score else "unknown")
         if not score or float(score[1]) > MOST_EXPOSED[kind]:
             problems.append(f"the unit of {name} has exposure {score and score[1]}, and at most {MOST_EXPOSED[kind]} is allowed")
-    file.write_text(text.replace("KillMode=", "KillMood="))
+    file.write_text(text.replace("[Service]", "[Service]\nKillMood=process"))
     if not verify(file):
         problems.append("systemd says nothing of a unit that is wrong")
     shown = ", ".join(f"{kind} {'/'.join(sorted(found))}" for kind, found in sorted(scores.items()))
     return f"units that systemd takes: {len(units)}; exposure of 10: {shown}"
 
 
-def main(floe, configurations, units):
+def check_jobs(floe, texts, folder):
+    for name, text in texts.items():
+        file = folder / f"{name}.json"
+        file.write_text(text)
+        answer = run(floe, "job", "validate", file)
+        if answer.returncode != 0:
+            problems.append(f"floe refuses the declared job {name}: {answer.stdout}")
+    if not texts:
+        problems.append("no job is declared in Nix")
+    return f"jobs written in Nix that floe takes: {len(texts)}"
+
+
+def main(floe, configurations, units, job_units, job_texts):
     # Most machines have the same unit.
     units = {text: name for name, text in json.loads(Path(units).read_text()).items()}
+    units |= {text: f"{name} (jobs)" for name, text in json.loads(Path(job_units).read_text()).items()}
     with tempfile.TemporaryDirectory() as folder:
         said = [
             check_configurations(floe, json.loads(Path(configurations).read_text()), Path(folder)),
             check_units({name: text for text, name in units.items()}, Path(folder)),
+            check_jobs(floe, json.loads(Path(job_texts).read_text()), Path(folder)),
         ]
     for line in said:
         print(f"  {line}", file=sys.stderr)

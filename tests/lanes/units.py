@@ -53,6 +53,21 @@ def install_unit(machine, made):
     write(machine, "/etc/systemd/system/floe.service", unit)
 
 
+def declare(machine, jobs):
+    """What `services.floe.jobs` and a switch would do. The folder's path is another one, too."""
+    unit, changed = re.subn(
+        r"(?m)^ExecStart=\S+/bin/floe (.*) \S+$", r"ExecStart=/usr/local/bin/floe \1 /etc/floe/jobs", MADE["machines"][machine.name]["jobsUnit"]
+    )
+    t.assertEqual(changed, 1)
+    write(machine, "/etc/systemd/system/floe-jobs.service", unit)
+    machine.succeed("rm -rf /etc/floe/jobs", "mkdir -p /etc/floe/jobs")
+    for name, job in jobs.items():
+        write(machine, f"/etc/floe/jobs/{name}.json", json.dumps({"job": {name: job}}))
+    machine.succeed("systemctl daemon-reload", "systemctl restart floe-jobs.service", timeout=60)
+    wait_for("the declared jobs are there", lambda: prop(machine, "SubState", "floe-jobs.service") == "exited")
+    return machine.succeed("journalctl --no-pager --output cat --unit floe-jobs.service --lines 20")
+
+
 def install(machine):
     """What `nixos-rebuild switch` would put there. The program's path is another one, and nothing else."""
     made = MADE["machines"][machine.name]
@@ -72,8 +87,8 @@ def secret(machine, name, text):
     write(machine, f"/run/secrets/{name}", text, "0400")
 
 
-def prop(machine, name):
-    return machine.succeed(f"systemctl show floe.service --property {name} --value").strip()
+def prop(machine, name, unit="floe.service"):
+    return machine.succeed(f"systemctl show {unit} --property {name} --value").strip()
 
 
 def says(machine):
@@ -182,6 +197,15 @@ with subtest("a job runs, and a restart of the agent does not touch it"):
     t.assertNotEqual(prop(four, "MainPID"), agent)
     t.assertEqual(task_pid(), pid)
     t.assertTrue(page_is_there())
+
+with subtest("declared jobs are brought to the cluster by their unit, and stopped when they are gone"):
+    sweep = {"group": {"g": {"count": 0, "task": {"t": {"driver": "exec", "config": {"command": "/bin/true"}}}}}}
+    t.assertIn("1 created", declare(one, {"sweep": sweep}))
+    t.assertEqual(ask(four, "/v1/job/sweep")["Meta"]["floe.declared-by"], "one")
+    t.assertIn("1 unchanged", declare(one, {"sweep": sweep}))
+    t.assertIn("1 pruned", declare(one, {}))
+    t.assertTrue(ask(four, "/v1/job/sweep")["Stop"])
+    t.assertTrue(page_is_there(), "what was run by hand is left alone")
 
 with subtest("an agent that hangs is replaced, and its tasks run on"):
     write(four, "/etc/systemd/system/floe.service.d/watchdog.conf", "[Service]\nWatchdogSec=3\n")

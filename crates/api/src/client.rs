@@ -8,8 +8,8 @@ pub use error::ApiError;
 use crate::{
     reason::{REASON_HEADER, Reason},
     types::{
-        AgentHealth, AgentSelf, AllocStopResponse, AllocationListStub, JobDeregisterResponse, JobListStub, JobRegisterRequest,
-        JobRegisterResponse, JobValidateRequest, JobValidateResponse, NodeListStub, ServiceListStub,
+        AgentHealth, AgentSelf, AllocStopResponse, AllocationListStub, JobDeregisterResponse, JobListStub, JobPlanRequest, JobPlanResponse,
+        JobRegisterRequest, JobRegisterResponse, JobValidateRequest, JobValidateResponse, NodeListStub, ServiceListStub,
     },
 };
 use bytes::Bytes;
@@ -267,6 +267,16 @@ impl ApiClient {
     /// As [`ApiClient::get`].
     pub async fn validate_job(&self, job: Job) -> Result<JobValidateResponse, ApiError> {
         Ok(self.put("/v1/validate/job", &[], &JobValidateRequest { job: Some(job), ..JobValidateRequest::default() }).await?.value)
+    }
+
+    /// Asks what registering a job would come to; `diff` asks for what differs, too. Nothing is written.
+    ///
+    /// # Errors
+    /// As [`ApiClient::get`].
+    pub async fn plan_job(&self, job: Job, diff: bool) -> Result<JobPlanResponse, ApiError> {
+        let path = format!("/v1/job/{}/plan", escape(job.id.as_str()));
+        let request = JobPlanRequest { job: Some(job), diff, ..JobPlanRequest::default() };
+        Ok(self.put(&path, &[], &request).await?.value)
     }
 
     /// Stops a job.

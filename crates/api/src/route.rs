@@ -48,6 +48,7 @@ pub enum Route {
     JobSubmission(String),
     JobServices(String),
     EvaluateJob(String),
+    PlanJob(String),
     Allocations,
     Allocation(String),
     AllocationServices(String),
@@ -124,7 +125,6 @@ const NOT_YET: &[&str] = &[
 ];
 /// Actions of a job that exist elsewhere and not here yet: the last segment, and the one before it where the action has two.
 const JOB_NOT_YET: &[(&str, Option<&str>)] = &[
-    ("plan", None),
     ("dispatch", None),
     ("revert", None),
     ("stable", None),
@@ -167,6 +167,7 @@ impl Route {
             "submission" => read(Route::JobSubmission),
             "services" => read(Route::JobServices),
             "evaluate" => only(method, Method::Put, Route::EvaluateJob(decode(id))),
+            "plan" => only(method, Method::Put, Route::PlanJob(decode(id))),
             action if is_not_yet(id, action) => Err(RouteError::NotSupportedYet),
             _ => Ok(match method {
                 Method::Get => Route::Job(decode(tail)),
@@ -260,7 +261,9 @@ impl Route {
     /// The largest body that the action takes, in bytes.
     pub fn max_body(&self) -> usize {
         match self {
-            Route::RegisterJob | Route::UpdateJob(_) | Route::ParseJob | Route::ValidateJob => crate::MAX_JOB_BODY_BYTES,
+            Route::RegisterJob | Route::UpdateJob(_) | Route::PlanJob(_) | Route::ParseJob | Route::ValidateJob => {
+                crate::MAX_JOB_BODY_BYTES
+            }
             Route::RestoreSnapshot => crate::MAX_SNAPSHOT_BODY_BYTES,
             _ => crate::MAX_BODY_BYTES,
         }
@@ -311,7 +314,9 @@ mod tests {
     #[test]
     fn what_is_not_there_says_why() {
         assert_eq!(get("/v1/jobs/parse"), Err(RouteError::MethodNotAllowed));
-        assert_eq!(Route::parse(Method::Put, "/v1/job/a/plan"), Err(RouteError::NotSupportedYet));
+        assert_eq!(Route::parse(Method::Put, "/v1/job/a/scale"), Err(RouteError::NotSupportedYet));
+        assert_eq!(Route::parse(Method::Put, "/v1/job/a/b/plan"), Ok(Route::PlanJob("a/b".to_owned())));
+        assert_eq!(get("/v1/job/a/plan"), Err(RouteError::MethodNotAllowed));
         for path in ["/v1/job/a/b/periodic/force", "/v1/job/a/dispatch/payload", "/v1/job/a/versions/x/tag"] {
             assert_eq!(Route::parse(Method::Put, path), Err(RouteError::NotSupportedYet), "{path}");
         }

@@ -1,5 +1,9 @@
 //! Requests and responses, with the JSON names that clients know.
 
+mod plan;
+
+pub use plan::{JobPlanRequest, JobPlanResponse, PlanAnnotations};
+
 use floe_model::{
     AllocClientStatus, AllocDesiredStatus, AllocId, Allocation, DeploymentId, EvalId, Job, JobId, JobStatus, JobType, Namespace, Nanos,
     Node, NodeId, NodeStatus, StringMap, TaskState, Timestamp,

@@ -4,7 +4,9 @@ mod job;
 mod keyring;
 mod snapshot;
 
-pub(crate) use job::{JobCommand, JobFileArgs, JobInspectArgs, JobRunArgs, JobStatusArgs, JobStopArgs, VariableArgs};
+pub(crate) use job::{
+    JobCommand, JobFileArgs, JobInspectArgs, JobPlanArgs, JobReconcileArgs, JobRunArgs, JobStatusArgs, JobStopArgs, VariableArgs,
+};
 pub(crate) use keyring::{KeyringCommand, KeyringRotateArgs, RootCommand};
 pub(crate) use snapshot::{SnapshotCommand, SnapshotSaveArgs};
 
@@ -53,7 +55,7 @@ pub(crate) enum Command {
     Agent(AgentArgs),
     /// Start a node on this machine, run a job on it, and take everything away at Ctrl-C
     Up(UpArgs),
-    /// Jobs: run, status, stop, validate, inspect
+    /// Jobs: run, plan, status, stop, validate, inspect, reconcile
     Job {
         #[command(subcommand)]
         command: JobCommand,

@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 /// Commands that may be written without their noun.
 const SHORT: &[(&str, &[&str])] = &[
     ("run", &["job", "run"]),
+    ("plan", &["job", "plan"]),
     ("stop", &["job", "stop"]),
     ("status", &["job", "status"]),
     ("validate", &["job", "validate"]),
@@ -41,6 +42,12 @@ pub(crate) fn normalise(raw: Vec<OsString>) -> Vec<OsString> {
     out
 }
 
+/// Whether this only asks what would change: then the exit code 1 says something else than that it failed.
+pub(crate) fn is_plan(line: &[OsString]) -> bool {
+    let reconciles = line.windows(2).any(|words| words == ["job", "reconcile"]);
+    line.windows(2).any(|words| words == ["job", "plan"]) || (reconciles && line.iter().any(|word| word == "--dry-run"))
+}
+
 /// A dash and a word of at least two letters.
 fn is_long_flag(text: &str) -> bool {
     let Some(name) = text.strip_prefix('-') else { return false };
@@ -69,5 +76,10 @@ mod tests {
         assert_eq!(line("floe run -detach x.hcl"), "floe job run --detach x.hcl");
         assert_eq!(line("floe logs -f abc run"), "floe alloc logs -f abc run");
         assert_eq!(line("floe job run run"), "floe job run run");
+        assert!(is_plan(&normalise(["floe", "-address", "x", "job", "plan"].map(OsString::from).to_vec())));
+        assert!(is_plan(&normalise(["floe", "plan", "x.hcl"].map(OsString::from).to_vec())));
+        assert!(is_plan(&normalise(["floe", "job", "reconcile", "-dry-run"].map(OsString::from).to_vec())));
+        assert!(!is_plan(&normalise(["floe", "job", "reconcile", "x"].map(OsString::from).to_vec())));
+        assert!(!is_plan(&normalise(["floe", "run", "plan"].map(OsString::from).to_vec())));
     }
 }

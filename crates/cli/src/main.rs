@@ -29,12 +29,13 @@ fn main() -> ExitCode {
         return floe_runtime::shim::main(std::path::Path::new(dir));
     }
     raw = argv::normalise(raw);
+    let misused = if argv::is_plan(&raw) { ExitCode::from(commands::PLAN_UNKNOWN) } else { ExitCode::FAILURE };
     let matches = match args::Cli::command().try_get_matches_from(raw) {
         Ok(matches) => matches,
         Err(error) => {
             // Printing help to a closed pipe is no failure.
             let _ = error.print();
-            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+            return if error.use_stderr() { misused } else { ExitCode::SUCCESS };
         }
     };
     let cli = match args::Cli::from_arg_matches(&matches) {

@@ -50,6 +50,12 @@ pub fn needs_replacement(old: &Job, new: &Job, group: &str) -> Option<String> {
     }
 }
 
+/// Why a change of `task` replaces the allocations of `group`; `None` when it can be taken over in place, or is not in both versions.
+pub fn task_needs_replacement(old: &Job, new: &Job, group: &str, task: &str) -> Option<String> {
+    let (old_group, new_group) = (old.group(group)?, new.group(group)?);
+    task_pair_change(old, new, (old_group, old_group.task(task)?), (new_group, new_group.task(task)?))
+}
+
 /// The first field that differs; fields that are taken over in place are `_`.
 fn group_change(old: &TaskGroup, new: &TaskGroup) -> Option<String> {
     let TaskGroup {
@@ -95,9 +101,13 @@ fn tasks_change(old_job: &Job, new_job: &Job, old: &TaskGroup, new: &TaskGroup) 
     old.tasks.iter().enumerate().find_map(|(i, a)| {
         let place = labelled("task", &a.name, i);
         let Some(b) = new.task(&a.name) else { return Some(format!("{place} is gone")) };
-        let same_meta = combined_meta(old_job, old, a) == combined_meta(new_job, new, b);
-        task_change(a, b, same_meta).map(|what| format!("{place}: {what}"))
+        task_pair_change(old_job, new_job, (old, a), (new, b)).map(|what| format!("{place}: {what}"))
     })
+}
+
+fn task_pair_change(old_job: &Job, new_job: &Job, old: (&TaskGroup, &Task), new: (&TaskGroup, &Task)) -> Option<String> {
+    let same_meta = combined_meta(old_job, old.0, old.1) == combined_meta(new_job, new.0, new.1);
+    task_change(old.1, new.1, same_meta)
 }
 
 fn task_change(old: &Task, new: &Task, same_meta: bool) -> Option<String> {

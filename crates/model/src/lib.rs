@@ -15,6 +15,8 @@
 //! | [`validate`] | the rules a job must keep |
 //! | [`support`] | what floe does not act on yet, refused by name |
 //! | [`change`] | which updates need a new allocation |
+//! | [`diff`] | what differs between two versions of a job |
+//! | [`declared`] | jobs that belong to a folder of files, and what brings a cluster in line with it |
 #![forbid(unsafe_code)]
 
 #[macro_use]
@@ -24,7 +26,9 @@ pub mod alloc;
 pub mod canonical;
 pub mod change;
 pub mod consul;
+pub mod declared;
 pub mod deployment;
+pub mod diff;
 pub mod eval;
 pub mod group;
 pub mod ids;

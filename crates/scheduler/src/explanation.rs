@@ -1,5 +1,6 @@
 //! What a decision does, in counts and words, per group.
 
+use floe_model::diff::DesiredUpdates;
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt};
 
@@ -30,6 +31,10 @@ pub struct GroupChanges {
     pub reschedule: u64,
     /// Wanted, but no node was found.
     pub unplaced: u64,
+    /// How many of those are to take the place of one that is stopped or lost.
+    pub unplaced_migrate: u64,
+    /// How many of those are to replace one of an older version, which runs on until there is room.
+    pub unplaced_destructive: u64,
     /// Reasons with their counts, for people.
     pub why: BTreeMap<String, u64>,
 }
@@ -44,7 +49,6 @@ pub(crate) enum Step {
     InPlace,
     Destructive,
     Reschedule,
-    Unplaced,
 }
 
 impl Explanation {
@@ -59,15 +63,42 @@ impl Explanation {
             Step::InPlace => &mut changes.in_place_update,
             Step::Destructive => &mut changes.destructive_update,
             Step::Reschedule => &mut changes.reschedule,
-            Step::Unplaced => &mut changes.unplaced,
         };
         *counter += n;
+    }
+
+    /// Counts one that found no node, with what it would have been.
+    pub(crate) fn count_unplaced(&mut self, group: &str, step: Step) {
+        let changes = self.groups.entry(group.to_owned()).or_default();
+        changes.unplaced += 1;
+        match step {
+            Step::Migrate => changes.unplaced_migrate += 1,
+            Step::Destructive => changes.unplaced_destructive += 1,
+            Step::Ignore | Step::Place | Step::Stop | Step::InPlace | Step::Reschedule => {}
+        }
     }
 
     /// Counts a reason.
     pub(crate) fn because(&mut self, group: &str, why: &str, n: u64) {
         if n > 0 {
             *self.groups.entry(group.to_owned()).or_default().why.entry(why.to_owned()).or_default() += n;
+        }
+    }
+}
+
+impl GroupChanges {
+    /// What is wanted, whether there is a node for it or not, as clients of the API read it.
+    pub fn desired(&self) -> DesiredUpdates {
+        let unplaced = self.unplaced.saturating_sub(self.unplaced_migrate).saturating_sub(self.unplaced_destructive);
+        DesiredUpdates {
+            ignore: self.ignore,
+            place: self.place + self.reschedule + unplaced,
+            migrate: self.migrate + self.unplaced_migrate,
+            stop: self.stop,
+            in_place_update: self.in_place_update,
+            destructive_update: self.destructive_update + self.unplaced_destructive,
+            reschedule_now: self.reschedule,
+            ..DesiredUpdates::default()
         }
     }
 }

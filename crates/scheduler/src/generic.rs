@@ -245,8 +245,8 @@ impl<'a> Run<'a, '_> {
             before = waiting.len();
             waiting.retain_mut(|successor| !self.try_replace(group, successor));
         }
-        for failure in waiting.into_iter().filter_map(|s| s.failure) {
-            self.fail(group, *failure);
+        for (failure, step) in waiting.into_iter().filter_map(|s| Some((s.failure?, s.step))) {
+            self.fail(group, *failure, step);
         }
     }
 
@@ -266,13 +266,13 @@ impl<'a> Run<'a, '_> {
     fn try_place(&mut self, group: &TaskGroup, want: &Want, step: Step) {
         match self.placer.place(want) {
             Ok(()) => self.draft.explanation.count(&group.name, step, 1),
-            Err(metric) => self.fail(group, *metric),
+            Err(metric) => self.fail(group, *metric, step),
         }
     }
 
-    fn fail(&mut self, group: &TaskGroup, metric: AllocationMetric) {
+    fn fail(&mut self, group: &TaskGroup, metric: AllocationMetric, step: Step) {
         self.draft.fail(&group.name, metric);
-        self.draft.explanation.count(&group.name, Step::Unplaced, 1);
+        self.draft.explanation.count_unplaced(&group.name, step);
     }
 
     fn finish(self) -> Draft {

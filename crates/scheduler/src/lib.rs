@@ -18,6 +18,7 @@
 //! | `board` | the view with the plan so far laid over it |
 //! | `place`, `rank`, `ports`, `ask` | finds the best of the first feasible nodes, and what the allocation holds there |
 //! | `draft` | the plan's last form, and what becomes of the evaluation |
+//! | [`preview`] | what would be decided if a job were registered |
 //! | [`explain`], [`explanation`] | words |
 #![forbid(unsafe_code)]
 
@@ -31,6 +32,7 @@ mod feasible;
 mod generic;
 mod place;
 mod ports;
+pub mod preview;
 mod rank;
 mod reconcile;
 mod roster;
@@ -41,6 +43,7 @@ mod words;
 pub use explain::explain;
 pub use explanation::Explanation;
 pub use feasible::BRIDGE_ATTRIBUTE;
+pub use preview::{Preview, preview};
 
 use draft::Draft;
 use explanation::Step;

@@ -226,7 +226,7 @@ impl<'a> Run<'a, '_> {
             }
             Err(Rejection::NoRoom(metric)) => {
                 self.draft.fail_on_node(&group.name, *metric);
-                self.draft.explanation.count(&group.name, Step::Unplaced, 1);
+                self.draft.explanation.count_unplaced(&group.name, step);
                 false
             }
         }

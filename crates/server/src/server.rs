@@ -20,6 +20,7 @@ use floe_keyring::Keks;
 use floe_model::Timestamp;
 use floe_state::{Command, Outcome, State, command::Refusal};
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How a server is set up.
@@ -93,6 +94,7 @@ struct Inner {
     health: LatestHealth,
     snapshots: Vec<LatestSnapshots>,
     root_keys: RootKeys,
+    plans: Semaphore,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -113,8 +115,8 @@ impl Server {
         let health = crate::autopilot::start(&consensus, config.autopilot.clone(), &stop, &tasks);
         let targets = config.snapshots.iter().flat_map(|s| &s.targets);
         let snapshots = targets.map(|target| LatestSnapshots::of(target.label())).collect();
-        let root_keys = RootKeys::default();
-        let inner = Inner { config, consensus, leader, reports, door, health, snapshots, root_keys, stop, tasks };
+        let (root_keys, plans) = (RootKeys::default(), Semaphore::new(crate::http::MAX_PLANS));
+        let inner = Inner { config, consensus, leader, reports, door, health, snapshots, root_keys, plans, stop, tasks };
         let server = Server { inner: Arc::new(inner) };
         drop(executor::spawn(server.inner.tasks.track_future(crate::keyring::run(server.clone()))));
         if let Some(config) = server.config().snapshots.clone() {
@@ -168,6 +170,10 @@ impl Server {
     /// The root keys that it could open.
     pub(crate) fn root_keys(&self) -> &RootKeys {
         &self.inner.root_keys
+    }
+    /// Turns at planning jobs for whoever asks.
+    pub(crate) fn plans(&self) -> &Semaphore {
+        &self.inner.plans
     }
     pub(crate) fn door(&self) -> Option<&Doorkeeper> {
         self.inner.door.as_ref()

@@ -1,6 +1,7 @@
 //! `floe job ...`
 
 use clap::{Args, Subcommand};
+use floe_model::Nanos;
 use std::path::PathBuf;
 
 /// Values for a job file's variables.
@@ -21,6 +22,10 @@ pub(crate) struct VariableArgs {
 pub(crate) enum JobCommand {
     /// Submit a job and watch it start
     Run(JobRunArgs),
+    /// Show what running a job would change, and change nothing. Exits with 0 if nothing would change, 1 if something would, 255 on an error
+    Plan(JobPlanArgs),
+    /// Bring the cluster in line with a folder of job files: run what is new or changed, and with -prune stop what is there no longer
+    Reconcile(JobReconcileArgs),
     /// Show jobs, or one of them
     Status(JobStatusArgs),
     /// Stop a job
@@ -64,6 +69,39 @@ pub(crate) struct JobRunArgs {
     /// Show ids in full
     #[arg(long)]
     pub(crate) verbose: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct JobPlanArgs {
+    #[command(flatten)]
+    pub(crate) file: JobFileArgs,
+    /// Whether to show what differs
+    #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true", num_args = 0..=1, require_equals = true, action = clap::ArgAction::Set)]
+    pub(crate) diff: bool,
+    /// Show what stays as it is, too, and values in full
+    #[arg(long)]
+    pub(crate) verbose: bool,
+    /// Print the server's answer as JSON
+    #[arg(long)]
+    pub(crate) json_output: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct JobReconcileArgs {
+    /// The folder: each .nix, .hcl, .nomad and .json file in it is a job
+    pub(crate) folder: PathBuf,
+    /// Whose jobs these are. Jobs of others, and those that were run by hand, are never changed or stopped
+    #[arg(long, value_name = "NAME")]
+    pub(crate) owner: String,
+    /// Stop the owner's jobs that are not in the folder any more
+    #[arg(long)]
+    pub(crate) prune: bool,
+    /// Show what would be done. Exits with 0 if nothing, 1 if something, 255 if anything would be refused or nobody knows
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// How long to wait for a cluster that has a leader, for example 5m
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = Nanos::parse)]
+    pub(crate) wait: Nanos,
 }
 
 #[derive(Clone, Debug, Args)]

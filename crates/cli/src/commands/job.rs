@@ -19,6 +19,8 @@ use std::{future::Future, io::BufRead, process::ExitCode};
 
 /// When a submitted job did not come up.
 const NOT_UP: u8 = 2;
+/// How the refusal begins when the job has another index than the one that was given.
+pub(super) const CHANGED: &str = "Enforcing job modify index";
 
 pub(super) fn run(global: &Global, args: &JobRunArgs) -> anyhow::Result<ExitCode> {
     let source = source::read(&args.file)?;
@@ -42,7 +44,7 @@ async fn submit(client: ApiClient, source: source::Source, args: &JobRunArgs) ->
         eval_priority: args.eval_priority,
         ..JobRegisterRequest::default()
     };
-    let response = client.register_job(&request).await?;
+    let response = client.register_job(&request).await.map_err(changed_since)?;
     for warning in response.warnings.lines() {
         output::warning(warning);
     }
@@ -55,6 +57,15 @@ async fn submit(client: ApiClient, source: source::Source, args: &JobRunArgs) ->
     }
     let came = Monitor::new(&client, &id, args.verbose, &mut progress).follow(&eval).await?;
     Ok(if came == Came::Up { ExitCode::SUCCESS } else { ExitCode::from(NOT_UP) })
+}
+
+/// Says what to do when somebody changed the job after its index was read.
+fn changed_since(error: ApiError) -> anyhow::Error {
+    if error.to_string().starts_with(CHANGED) {
+        anyhow::anyhow!("{error}; floe job plan shows what running this file would change now, and the index to run it by")
+    } else {
+        error.into()
+    }
 }
 
 pub(super) fn validate(global: &Global, args: &JobFileArgs) -> anyhow::Result<ExitCode> {

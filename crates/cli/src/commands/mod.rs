@@ -6,6 +6,8 @@ mod job;
 mod monitor;
 mod node;
 mod operator;
+mod plan;
+mod reconcile;
 mod resolve;
 mod server;
 mod service;
@@ -21,7 +23,10 @@ use clap::CommandFactory;
 use floe_api::ApiClient;
 use std::{future::Future, process::ExitCode};
 
-/// Runs a command. The exit code is 0 when it did what it should, 2 when a job was submitted but did not come up, and 1 otherwise.
+pub(crate) use plan::UNKNOWN as PLAN_UNKNOWN;
+
+/// Runs a command. The exit code is 0 when it did what it should, 2 when a job was submitted but did not come up, and 1 otherwise; `job plan` has codes
+/// of its own.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let global = &cli.global;
     match cli.command {
@@ -29,6 +34,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Up(args) => up::command(&args),
         Command::Job { command } => match command {
             JobCommand::Run(args) => job::run(global, &args),
+            JobCommand::Plan(args) => Ok(plan::command(global, &args)),
+            JobCommand::Reconcile(args) => Ok(reconcile::command(global, &args)),
             JobCommand::Status(args) => wait(job::status(&client(global)?, &args)),
             JobCommand::Stop(args) => wait(job::stop(&client(global)?, &args)),
             JobCommand::Validate(args) => job::validate(global, &args),

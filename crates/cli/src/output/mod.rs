@@ -1,5 +1,6 @@
 //! What people see: colours where they help, columns, short ids, and one line for an error.
 
+pub(crate) mod diff;
 mod progress;
 mod table;
 

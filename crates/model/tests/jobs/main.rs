@@ -3,6 +3,8 @@
 
 mod canonical;
 mod change;
+mod declared;
+mod diff;
 mod generate;
 mod reference;
 mod support;

@@ -54,6 +54,12 @@ impl Ctx {
         }
     }
 
+    /// The state now: all that was written before, or with `stale` in the query what this server has of it.
+    pub(super) async fn present_state(&self) -> Result<State, Failure> {
+        let server = self.server()?;
+        if self.query.flag("stale").map_err(Failure::bad)? { Ok(server.view()) } else { linearizable(server).await }
+    }
+
     /// What a read at `index` is true of.
     pub(super) fn meta(&self, index: u64) -> Result<Meta, Failure> {
         let status = self.server()?.consensus().status();

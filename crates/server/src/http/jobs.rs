@@ -11,7 +11,7 @@ use floe_api::types::{
     JobDeregisterResponse, JobListStub, JobRegisterRequest, JobRegisterResponse, JobValidateRequest, JobValidateResponse,
     JobVersionsResponse, JobsParseRequest,
 };
-use floe_model::{EvalId, Job, JobKey, canonical, wire};
+use floe_model::{EvalId, Job, JobKey, Namespace, canonical, wire};
 use floe_state::{Command, Outcome, State, Table, command::RegisterJob};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -47,22 +47,28 @@ pub(super) async fn list(ctx: &Ctx) -> Result<Reply, Failure> {
     .await
 }
 
-pub(super) async fn register(ctx: &Ctx, path_id: Option<String>) -> Result<Reply, Failure> {
-    let decoded = ctx.decode::<JobRegisterRequest>()?;
-    let request = decoded.value;
-    let mut job = request.job.ok_or_else(|| Failure::bad("Job must be specified"))?;
+/// The job of a request, in the namespace that is meant. `path_id` is the id that the path names, if it names one.
+pub(super) fn submitted(ctx: &Ctx, job: Option<Job>, namespace: Namespace, path_id: Option<String>) -> Result<Job, Failure> {
+    let mut job = job.ok_or_else(|| Failure::bad("Job must be specified"))?;
     if job.id.is_empty() {
         return Err(Failure::bad("Job ID hasn't been provided"));
     }
     if path_id.is_some_and(|id| job.id != *id) {
         return Err(Failure::bad("Job ID does not match name"));
     }
+    if job.namespace.is_empty() {
+        job.namespace = if namespace.is_empty() { ctx.query.namespace() } else { namespace };
+    }
+    Ok(job)
+}
+
+pub(super) async fn register(ctx: &Ctx, path_id: Option<String>) -> Result<Reply, Failure> {
+    let decoded = ctx.decode::<JobRegisterRequest>()?;
+    let request = decoded.value;
     if request.preserve_resources {
         return Err(Failure::bad("not supported yet: PreserveResources"));
     }
-    if job.namespace.is_empty() {
-        job.namespace = if request.namespace.is_empty() { ctx.query.namespace() } else { request.namespace };
-    }
+    let mut job = submitted(ctx, request.job, request.namespace, path_id)?;
     if request.preserve_counts {
         admission::preserve_counts(&mut job, &ctx.server()?.view());
     }

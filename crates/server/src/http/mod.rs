@@ -18,6 +18,7 @@ mod metrics;
 mod nodes;
 mod operator;
 mod page;
+mod plan;
 mod proxy;
 mod services;
 mod snapshot;
@@ -47,6 +48,7 @@ use tower_http::compression::{
     predicate::{DefaultPredicate, NotForContentType, Predicate},
 };
 
+pub(crate) use plan::MAX_PLANS;
 pub use waiting::waiting_router;
 
 /// The parts of an agent that answer requests.
@@ -213,6 +215,7 @@ async fn run(ctx: &Ctx, route: Route) -> Result<Reply, Failure> {
         Route::Job(id) => jobs::read(ctx, id).await,
         Route::DeleteJob(id) => jobs::stop(ctx, id).await,
         Route::EvaluateJob(id) => jobs::evaluate(ctx, id).await,
+        Route::PlanJob(id) => plan::plan(ctx, id).await,
         Route::JobSummary(id) => jobs::summary(ctx, id).await,
         Route::JobVersions(id) => jobs::versions(ctx, id).await,
         Route::JobSubmission(id) => jobs::submission(ctx, id).await,

@@ -7,6 +7,7 @@ mod client;
 mod keyring;
 mod lists;
 mod objects;
+mod plan;
 mod snapshot;
 mod wire;
 mod world;
