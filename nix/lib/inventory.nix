@@ -226,6 +226,11 @@ let
     ++ when (
       !(isString cluster.name && isName cluster.name)
     ) "cluster.name: is missing or no name; give one with small letters, digits and -"
+    ++ concatMap (key: when (!(isString cluster.${key})) "cluster.${key}: write a string") [
+      "region"
+      "datacenter"
+      "stateVersion"
+    ]
     ++ when (!(isBool cluster.evenServers)) "cluster.evenServers: write true or false"
     ++ when (
       !(builtins.isInt cluster.rpcPort && cluster.rpcPort >= 1024 && cluster.rpcPort <= 65535)

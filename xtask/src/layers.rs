@@ -33,6 +33,7 @@ struct Layer {
 const LAYERS: &[Layer] = &[
     Layer { name: "model", kind: Kind::Pure, may_use: &[] },
     Layer { name: "nixlang", kind: Kind::Pure, may_use: &[] },
+    Layer { name: "inventory", kind: Kind::Pure, may_use: &["model", "nixlang"] },
     Layer { name: "jobspec", kind: Kind::Pure, may_use: &["model", "nixlang"] },
     Layer { name: "template", kind: Kind::Pure, may_use: &["model"] },
     Layer { name: "state", kind: Kind::Pure, may_use: &["model"] },
@@ -68,6 +69,7 @@ const LAYERS: &[Layer] = &[
         may_use: &[
             "model",
             "nixlang",
+            "inventory",
             "jobspec",
             "template",
             "state",

@@ -1,9 +1,11 @@
 //! Every command with its flags.
 
+mod cluster;
 mod job;
 mod keyring;
 mod snapshot;
 
+pub(crate) use cluster::{ClusterCommand, InventoryArgs};
 pub(crate) use job::{
     JobCommand, JobFileArgs, JobInspectArgs, JobPlanArgs, JobReconcileArgs, JobRunArgs, JobStatusArgs, JobStopArgs, VariableArgs,
 };
@@ -79,6 +81,11 @@ pub(crate) enum Command {
     Server {
         #[command(subcommand)]
         command: ServerCommand,
+    },
+    /// Inventories (hosts.nix): check one, compare it with the cluster, plan the way there
+    Cluster {
+        #[command(subcommand)]
+        command: ClusterCommand,
     },
     /// Operate the cluster: who agrees with whom, and whether all are well
     Operator {

@@ -51,6 +51,11 @@ impl ApiError {
         matches!(self, ApiError::Refused { reason: Some(Reason::AheadOfCluster), .. })
     }
 
+    /// True when nobody listens at the address, so nothing was asked of anybody.
+    pub fn is_nobody_there(&self) -> bool {
+        matches!(self, ApiError::Unreachable { source, .. } if source.is_connect())
+    }
+
     /// True when the thing that was asked for does not exist.
     pub fn is_not_found(&self) -> bool {
         matches!(self, ApiError::Refused { status: 404, .. })

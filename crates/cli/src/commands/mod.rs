@@ -2,6 +2,7 @@
 
 mod alloc;
 mod ca;
+mod cluster;
 mod job;
 mod monitor;
 mod node;
@@ -25,8 +26,8 @@ use std::{future::Future, process::ExitCode};
 
 pub(crate) use plan::UNKNOWN as PLAN_UNKNOWN;
 
-/// Runs a command. The exit code is 0 when it did what it should, 2 when a job was submitted but did not come up, and 1 otherwise; `job plan` has codes
-/// of its own.
+/// Runs a command. The exit code is 0 when it did what it should, 2 when a job was submitted but did not come up or an inventory and its
+/// cluster differ, and 1 otherwise; `job plan` has codes of its own.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let global = &cli.global;
     match cli.command {
@@ -60,6 +61,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             ServerCommand::KeyringKey { out } => server::keyring_key(out.as_deref()),
             ServerCommand::Token(args) => wait(server::token(&client(global)?, &args)),
         },
+        Command::Cluster { command } => cluster::command(global, &command),
         Command::Operator { command } => match command {
             OperatorCommand::Raft { command: RaftCommand::ListPeers { json } } => wait(operator::list_peers(&client(global)?, json)),
             OperatorCommand::Raft { command: RaftCommand::RemovePeer(args) } => wait(operator::remove_peer(&client(global)?, &args)),

@@ -38,6 +38,7 @@ mod durability;
 mod folders;
 mod grow;
 mod histories;
+mod inventory;
 mod isolation;
 mod keyring;
 mod nodes;

@@ -77,6 +77,8 @@ fn member(server: &Server, peer: &Peer, version: &str) -> AgentMember {
             tag("dc", &config.datacenter),
             tag("id", peer.id.as_str()),
             tag("build", version),
+            // The newest commands that this member itself said that it knows.
+            tag("cluster_version", &peer.address.known_version().to_string()),
             tag("port", port),
             tag("raft_vsn", "3"),
         ]),

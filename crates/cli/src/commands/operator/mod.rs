@@ -79,13 +79,18 @@ pub(super) async fn transfer(client: &ApiClient, args: &PeerArgs) -> anyhow::Res
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) async fn health(client: &ApiClient, json: bool) -> anyhow::Result<ExitCode> {
-    let health: OperatorHealthReply = match client.get("/v1/operator/autopilot/health", &[]).await {
-        Ok(answer) => answer.value,
+/// What the leader knows of the servers.
+pub(super) async fn health_of(client: &ApiClient) -> anyhow::Result<OperatorHealthReply> {
+    match client.get("/v1/operator/autopilot/health", &[]).await {
+        Ok(answer) => Ok(answer.value),
         // The same answer, under a status that says that not all is well.
-        Err(ApiError::Refused { status: 429, message, .. }) => serde_json::from_str(&message).context("read the health of the servers")?,
-        Err(error) => return Err(error.into()),
-    };
+        Err(ApiError::Refused { status: 429, message, .. }) => serde_json::from_str(&message).context("read the health of the servers"),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) async fn health(client: &ApiClient, json: bool) -> anyhow::Result<ExitCode> {
+    let health = health_of(client).await?;
     let code = if health.healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if json {
         output::json(&health)?;
