@@ -12,7 +12,7 @@ import tempfile  # noqa: E402
 import unittest  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from lane import outside  # noqa: E402
+from lane import assets, outside  # noqa: E402
 
 RUN = Path(__file__).resolve().parent / "run"
 UP = "machine.succeed('true')\nprint('MACHINE UP', flush=True)\n"
@@ -108,6 +108,10 @@ class Lane(unittest.TestCase):
         )
         status, output = self.finish(self.start(script, "--nodes", "one,two", "--memory", "256"))
         self.assertEqual(status, 0, output)
+
+    def test_a_run_leaves_the_image_as_the_machines_of_another_one_know_it(self):
+        before = assets.image().stat().st_mtime_ns
+        self.assertEqual(assets.image().stat().st_mtime_ns, before)
 
     def test_the_leak_check_finds_a_process_and_a_folder(self):
         mark, folder = "floe-lane-planted", self.folder / "floe-lane-planted"
