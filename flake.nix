@@ -19,6 +19,8 @@
         trio = ./hosts/trio.nix;
         hetzner = ./hosts/hetzner.nix;
       };
+      # What runs on machines: here on those of tests/lanes, and on NixOS in those of its own test driver.
+      scenarios = import ./nixos-tests { inherit self; };
       # A module with this flake's floe, unless somebody names another one.
       withPackage = file: {
         imports = [
@@ -63,19 +65,23 @@
         builtins.attrValues clusters
       );
 
-      checks = forSystems (pkgs: {
-        modules = import ./nix/tests { inherit self nixpkgs pkgs; };
-        formatting = pkgs.runCommand "floe-nix-formatting" { nativeBuildInputs = [ pkgs.nixfmt ]; } ''
-          cd ${./.}
-          find flake.nix hosts modules nix templates -name '*.nix' -exec nixfmt --check {} +
-          touch $out
-        '';
-        dead-code = pkgs.runCommand "floe-nix-dead-code" { nativeBuildInputs = [ pkgs.deadnix ]; } ''
-          cd ${./.}
-          deadnix --fail flake.nix hosts modules nix/*.nix nix/lib nix/tests templates
-          touch $out
-        '';
-      });
+      checks = forSystems (
+        pkgs:
+        builtins.mapAttrs (_: pkgs.testers.runNixOSTest) scenarios
+        // {
+          modules = import ./nix/tests { inherit self nixpkgs pkgs; };
+          formatting = pkgs.runCommand "floe-nix-formatting" { nativeBuildInputs = [ pkgs.nixfmt ]; } ''
+            cd ${./.}
+            find flake.nix hosts modules nix nixos-tests templates -name '*.nix' -exec nixfmt --check {} +
+            touch $out
+          '';
+          dead-code = pkgs.runCommand "floe-nix-dead-code" { nativeBuildInputs = [ pkgs.deadnix ]; } ''
+            cd ${./.}
+            deadnix --fail flake.nix hosts modules nix/*.nix nix/lib nix/tests nixos-tests templates
+            touch $out
+          '';
+        }
+      );
 
       devShells = forSystems (pkgs: {
         default = pkgs.mkShell {

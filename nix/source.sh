@@ -9,7 +9,7 @@ trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 export HOME=$work/home XDG_CACHE_HOME=$work/cache NIX_CONFIG="store = $work/store"
 mkdir -p "$HOME" "$work/src"
 # What git knows or would take: neither builds nor editors' files.
-git ls-files -z --cached --others --exclude-standard -- flake.nix flake.lock nix modules hosts templates Cargo.toml Cargo.lock |
+git ls-files -z --cached --others --exclude-standard -- flake.nix flake.lock nix nixos-tests modules hosts templates Cargo.toml Cargo.lock |
   while IFS= read -r -d '' file; do [ ! -e "$file" ] || printf '%s\0' "$file"; done | xargs -0 cp --parents -t "$work/src"
 # shellcheck disable=SC2034 # for whoever reads this file
 src=path:$work/src stub=path:$work/src/nix/stub

@@ -43,7 +43,6 @@ let
     ]
     ++ lib.optional (host.hetzner != null) self.nixosModules.hetzner;
     config = {
-      nixpkgs.hostPlatform = lib.mkDefault host.system;
       system.stateVersion = lib.mkDefault cluster.stateVersion;
       networking.hostName = host.name;
       networking.nftables.enable = lib.mkDefault true;
@@ -113,7 +112,14 @@ let
     else
       throw "hosts.${host.name}.hardware: there is no file ${host.hardware} beside the inventory (a flake sees only what git knows: git add it)";
 
-  modulesOf = host: [ (hostModule host) ] ++ hardware host ++ modules;
+  modulesOf =
+    host:
+    [
+      (hostModule host)
+      { nixpkgs.hostPlatform = lib.mkDefault host.system; }
+    ]
+    ++ hardware host
+    ++ modules;
   nixosConfigurations = builtins.mapAttrs (
     _: host:
     nixpkgs'.lib.nixosSystem {
@@ -126,6 +132,15 @@ in
   inherit nixosConfigurations;
   inherit (found) warnings;
   inventory = { inherit cluster hosts servers; };
+
+  # For NixOS' tests: each host as a module, without hardware and nixpkgs, which the test gives. Its address must be the one that the test gives, too.
+  nodes = builtins.mapAttrs (
+    _: host:
+    let
+      module = hostModule host;
+    in
+    module // { imports = module.imports ++ modules; }
+  ) hosts;
 
   # For colmena's makeHive: the same modules, and where each host is.
   colmena = {

@@ -9,7 +9,7 @@
         "x86_64-linux"
         "aarch64-linux"
       ];
-      pkgsFor = system: import ./pkgs.nix { inherit lib system; };
+      pkgsFor = system: import ./pkgs.nix { inherit lib pkgsFor system; };
     in
     {
       legacyPackages = lib.genAttrs systems pkgsFor;

@@ -1,5 +1,9 @@
 # The packages and builders that floe's Nix code names. Each gives a derivation that can be evaluated, and that would fail if anybody built it.
-{ lib, system }:
+{
+  lib,
+  pkgsFor,
+  system,
+}:
 let
   fake =
     name: args:
@@ -69,8 +73,19 @@ let
     runCommand =
       name: env: script:
       fake name {
-        inputs = [ script ] ++ map toString (builtins.attrValues (removeAttrs env [ "passthru" ]));
+        inputs = [
+          script
+        ]
+        ++ map toString (
+          builtins.attrValues (
+            removeAttrs env [
+              "meta"
+              "passthru"
+            ]
+          )
+        );
         passthru = env.passthru or { };
+        meta = env.meta or { };
       };
     writeText = name: text: fake name { inputs = [ text ]; };
     writeShellApplication =
@@ -82,6 +97,36 @@ let
       fake name {
         inputs = [ text ] ++ map toString runtimeInputs;
         meta.mainProgram = name;
+      };
+    # The test driver's machines, evaluated: numbered by their names' order, each with the address of its number. Nothing boots.
+    testers.runNixOSTest =
+      {
+        name,
+        nodes,
+        testScript,
+      }:
+      let
+        before = node: builtins.filter (other: other < node) (builtins.attrNames nodes);
+        address = node: "192.168.1.${toString (builtins.length (before node) + 1)}";
+        machine =
+          node: module:
+          (import ./nixos {
+            inherit lib pkgsFor system;
+            specialArgs = { };
+            modules = [
+              module
+              {
+                networking.hostName = lib.mkDefault node;
+                networking.primaryIPAddress = address node;
+                system.stateVersion = lib.mkOptionDefault "test";
+              }
+            ];
+          }).config;
+        machines = builtins.mapAttrs machine nodes;
+      in
+      fake "vm-test-run-${name}" {
+        inputs = [ testScript ] ++ map (m: toString m.system.build.toplevel) (builtins.attrValues machines);
+        passthru.nodes = machines;
       };
     formats.json =
       _:

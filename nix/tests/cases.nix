@@ -36,6 +36,45 @@ let
     };
   };
   floe = settings: { services.floe = settings; };
+  # The secrets' options of sops-nix and of agenix, as far as our examples write to them, with where the files are when the machine runs.
+  secretsOf = tool: folder: options: {
+    options.${tool} = {
+      defaultSopsFile = lib.mkOption { type = lib.types.path; };
+      secrets = lib.mkOption {
+        default = { };
+        type = lib.types.attrsOf (
+          lib.types.submodule (
+            { name, ... }:
+            {
+              options = options // {
+                path = lib.mkOption {
+                  type = lib.types.str;
+                  default = "${folder}/${name}";
+                };
+              };
+            }
+          )
+        );
+      };
+    };
+  };
+  withSecrets =
+    { tool, example }:
+    {
+      imports = [
+        tool
+        example
+        {
+          services.floe = {
+            enable = true;
+            bindAddress = "10.0.0.1";
+            server = {
+              inherit (founder.services.floe.server) enable bootstrapExpect retryJoin;
+            };
+          };
+        }
+      ];
+    };
   both = one: settings: {
     imports = [
       one
@@ -73,6 +112,28 @@ in
         networking.firewall.allowedTCPPorts = [ ];
         warnings = [ ];
       };
+    };
+    secrets-by-sops-nix = {
+      module = withSecrets {
+        tool = secretsOf "sops" "/run/secrets" { };
+        example = ../../hosts/secrets-sops-nix.nix;
+      };
+      gives.unit.serviceConfig.LoadCredential = [
+        "bootstrap-secret:/run/secrets/floe-bootstrap"
+        "keyring-key:/run/secrets/floe-keyring-key"
+      ];
+    };
+    secrets-by-agenix = {
+      module = withSecrets {
+        tool = secretsOf "age" "/run/agenix" {
+          file = lib.mkOption { type = lib.types.path; };
+        };
+        example = ../../hosts/secrets-agenix.nix;
+      };
+      gives.unit.serviceConfig.LoadCredential = [
+        "bootstrap-secret:/run/agenix/floe-bootstrap"
+        "keyring-key:/run/agenix/floe-keyring-key"
+      ];
     };
     a-client = {
       module = both client {

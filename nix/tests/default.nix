@@ -113,7 +113,10 @@ else
         jobUnits
         jobTexts
         ;
-      lane = import ./lane.nix { inherit self lib; };
+      scenarios = builtins.mapAttrs (
+        name: test:
+        import ./lane.nix { inherit lib pkgs; } (test // { inherit (self.checks.${system}.${name}) nodes; })
+      ) (import ../../nixos-tests { inherit self; });
       count =
         builtins.length (builtins.attrNames cases.accepted)
         + builtins.length (builtins.attrNames cases.refused)

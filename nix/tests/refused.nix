@@ -6,7 +6,7 @@
 }:
 let
   lib = import ../stub/lib;
-  pkgsFor = system: import ../stub/pkgs.nix { inherit lib system; };
+  pkgsFor = system: import ../stub/pkgs.nix { inherit lib pkgsFor system; };
   nixpkgs = {
     lib = lib // {
       nixosSystem =

@@ -1,4 +1,5 @@
-# A service of NixOS as the text of its unit, as NixOS writes it down: for systemd-analyze, which looks at it without NixOS.
+# A service of NixOS as the text of its unit, as NixOS writes it down: for systemd-analyze, which looks at it without NixOS, and for tests/lanes. Keys
+# with X- are for a switch: systemd passes over them.
 { lib }:
 service:
 let
@@ -28,8 +29,10 @@ builtins.concatStringsSep "\n" (
   ++ list "Requires" service.requires
   ++ [
     "StartLimitIntervalSec=${toString service.startLimitIntervalSec}"
-    "[Service]"
   ]
+  ++ list "X-Restart-Triggers" (map toString service.restartTriggers)
+  ++ [ "[Service]" ]
+  ++ lib.optional (!service.stopIfChanged) "X-StopIfChanged=false"
   ++ lines service.serviceConfig
   ++ [ "" ]
 )

@@ -1,7 +1,7 @@
 """Servers on machines of their own: they join by token over mutual TLS, survive kill -9, a cut cable, a slow and lossy network, a disk that is
 full or fails, clocks that jump and a pause; move to another address; and a client's work survives all of it. Machines one, two and three are
-servers, four is a client; two has its data on a disk that can be made to fail. (Power cuts are played where the disk is one that loses exactly
-what was not synced: in the store's tests. Here the guest's own file system does not survive each of them.)
+servers, four is a client; two has its data on a disk that can be made to fail. (Power cuts are in nixos-tests, and in the store's tests, where the disk
+is one that loses exactly what was not synced.)
 
 Needs the floe binary: tests/lanes/run --nodes one,two,three,four --memory 384 --payload target/debug/floe tests/lanes/cluster.py
 """
@@ -141,8 +141,6 @@ INTERFACE = "$(ip -o route get 192.168.1.254 | sed 's/.* dev \\([^ ]*\\) .*/\\1/
 start_all()
 for machine in machines:
     machine.wait_for_unit("multi-user.target")
-    # The network card of such a machine drops what comes in pieces that were put together, and TCP sends those.
-    machine.succeed(f"ip link set dev {INTERFACE} gso_max_segs 1")
     machine.copy_from_host(payload, "/usr/local/bin/floe")
     write(machine, "/etc/systemd/system/floe.service", UNIT)
 

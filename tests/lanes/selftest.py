@@ -12,7 +12,7 @@ import tempfile  # noqa: E402
 import unittest  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from lane import outside  # noqa: E402
+from lane import api, assets, outside, uml  # noqa: E402
 
 RUN = Path(__file__).resolve().parent / "run"
 UP = "machine.succeed('true')\nprint('MACHINE UP', flush=True)\n"
@@ -109,6 +109,10 @@ class Lane(unittest.TestCase):
         status, output = self.finish(self.start(script, "--nodes", "one,two", "--memory", "256"))
         self.assertEqual(status, 0, output)
 
+    def test_a_run_leaves_the_image_as_the_machines_of_another_one_know_it(self):
+        before = assets.image().stat().st_mtime_ns
+        self.assertEqual(assets.image().stat().st_mtime_ns, before)
+
     def test_the_leak_check_finds_a_process_and_a_folder(self):
         mark, folder = "floe-lane-planted", self.folder / "floe-lane-planted"
         folder.mkdir()
@@ -121,6 +125,34 @@ class Lane(unittest.TestCase):
             self.assertEqual(process.stdout.readline(), "there?\n")
             found = outside.find_leaks(mark, folder)
         self.assertEqual(found, [f"process {process.pid} (cat)", f"folder {folder}"])
+
+
+class Scripts(unittest.TestCase):
+    """What is said of the scripts of nixos-tests without running them."""
+
+    def test_this_lane_has_what_scripts_may_call(self):
+        self.assertEqual(list(api.lacking(uml.UmlMachine)), [])
+
+    def test_a_script_of_the_drivers_own_calls_has_no_problem(self):
+        script = (
+            "import json\nstart_all()\nwith subtest('x'):\n    for m in [one, *machines]:\n        m.crash()\n"
+            "    t.assertEqual(json.loads(one.succeed('echo 1', timeout=3)), 1)\n    retry(lambda last: last, 5)\n"
+        )
+        self.assertEqual(list(api.problems(script, ["one"])), [])
+
+    def test_what_the_driver_does_not_have_is_found_with_its_line(self):
+        for text, part in (
+            ("one.succed('true')", "line 1: there is no .succed"),
+            ("for m in machines:\n    m.pause()", "line 2: there is no .pause"),
+            ("one.address", "line 1: there is no .address"),
+            ("two.start()", "line 1: nothing is called two"),
+            ("print(payload)", "line 1: nothing is called payload"),
+            ("one.succeed('true', seconds=3)", "line 1: .succeed takes no seconds"),
+            ("t.assertEqal(1, 1)", "line 1: there is no .assertEqal"),
+            ("import json\njson.lods('1')", "line 2: there is no .lods"),
+        ):
+            with self.subTest(text):
+                self.assertIn(part, "\n".join(api.problems(text, ["one"])))
 
 
 if __name__ == "__main__":

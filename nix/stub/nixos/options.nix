@@ -62,7 +62,9 @@ let
   etc = {
     options = {
       enable = option types.bool true;
-      source = mkOption { type = types.path; };
+      # One of the two is given; NixOS makes a file of a text.
+      source = option (types.nullOr types.path) null;
+      text = option (types.nullOr types.lines) null;
       mode = option types.str "symlink";
     };
   };
@@ -126,10 +128,16 @@ in
     )) { };
     environment.etc = option (types.attrsOf (types.submodule etc)) { };
     environment.systemPackages = option (types.listOf types.package) [ ];
+    # A second configuration of the machine beside this one; ./default.nix evaluates it.
+    specialisation = option (types.attrsOf (
+      types.submodule { options.configuration = mkOption { type = types.raw; }; }
+    )) { };
     hardware.nvidia-container-toolkit.enable = option types.bool false;
     networking = {
       hostName = option (types.strMatching "|[[:alnum:]]([[:alnum:]_-]{0,61}[[:alnum:]])?") "nixos";
       hosts = option (types.attrsOf (types.listOf types.str)) { };
+      # Of the machines of NixOS' tests.
+      primaryIPAddress = option types.str "";
       useNetworkd = option types.bool false;
       useDHCP = option types.bool true;
       nftables.enable = option types.bool false;

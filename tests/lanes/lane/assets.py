@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 from .log import log
@@ -59,7 +60,8 @@ def _make(target, what, make):
     with open(CACHE / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if target.exists():
-            os.utime(target)
+            # When it was used last. When it was written stays: a machine of another run that starts again looks at that, and boots from no other.
+            os.utime(target, ns=(time.time_ns(), target.stat().st_mtime_ns))
             return target
         with log.nested(what):
             unfinished = target.with_name(target.name + ".part")
@@ -81,7 +83,7 @@ def _script(script, out):
 
 
 def _forget_old_images(current):
-    images = sorted(CACHE.glob("image-*.ext4"), key=lambda path: path.stat().st_mtime, reverse=True)
+    images = sorted(CACHE.glob("image-*.ext4"), key=lambda path: path.stat().st_atime, reverse=True)
     for old in images[IMAGES_KEPT:]:
         if old != current:
             old.unlink(missing_ok=True)

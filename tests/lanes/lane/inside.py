@@ -4,11 +4,13 @@ When this process ends, the kernel ends every process, link and mount of the run
 """
 
 import contextlib
+import json
 import re
 import traceback
 import unittest
 from pathlib import Path
 
+from . import systems
 from .log import log
 from .machine import TestFailure, retry
 from .network import Switch, command
@@ -37,9 +39,16 @@ def run(options):
     command("mount", "-t", "tmpfs", "-o", "mode=700", "floe-lane", options.directory)
     directory = Path(options.directory)
     switch = Switch()
-    names = options.nodes.split(",")
+    folder = None
+    if options.systems:
+        folder = directory / "systems"
+        described = json.loads(Path(options.systems).read_text())
+        systems.prepare(folder, described, options.program)
+        names = systems.node_names(described)
+    else:
+        names = options.nodes.split(",")
     machines = [
-        UmlMachine(name, number, directory, switch, options.kernel, options.image, options.memory, names)
+        UmlMachine(name, number, directory, switch, options.kernel, options.image, options.memory, names, folder)
         for number, name in enumerate(names, 1)
     ]
     try:

@@ -47,11 +47,11 @@ class Machine:
     def __repr__(self):
         return f"<machine {self.name}>"
 
-    def log(self, message):
-        log.log(message, {"machine": self.name})
+    def log(self, msg):
+        log.log(msg, {"machine": self.name})
 
-    def nested(self, message, attributes=None):
-        return log.nested(message, {"machine": self.name, **(attributes or {})})
+    def nested(self, msg, attrs=None):
+        return log.nested(msg, {"machine": self.name, **(attrs or {})})
 
     # Commands
 
@@ -108,10 +108,10 @@ class Machine:
 
     # systemd
 
-    def systemctl(self, query, user=None):
+    def systemctl(self, q, user=None):
         if user is None:
-            return self.execute(f"systemctl {query}")
-        inner = f"XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user {query}"
+            return self.execute(f"systemctl {q}")
+        inner = f"XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user {q}"
         return self.execute(f"su -l {user} -s /bin/sh -c {shlex.quote(inner)}")
 
     def get_unit_info(self, unit, user=None):

@@ -50,7 +50,8 @@ def run(options, program):
         print(f"LEAK {leak}", flush=True)
     status = status or (3 if leaks else 0)
     script = Path(options.script).name
-    print(f"{'PASS' if status == 0 else 'FAIL'} {script} nodes={options.nodes} wall={log.elapsed():.1f}s", flush=True)
+    nodes = "" if options.systems else f"nodes={options.nodes} "
+    print(f"{'PASS' if status == 0 else 'FAIL'} {script} {nodes}wall={log.elapsed():.1f}s", flush=True)
     return status
 
 
@@ -75,8 +76,9 @@ def _run_inside(options, program, directory, kernel, image):
         sys.executable, program, "--inside", "--directory", str(directory), "--kernel", str(kernel), "--image", str(image),
         "--nodes", options.nodes, "--memory", str(options.memory), options.script,
     ]
-    if options.payload:
-        command[-1:-1] = ["--payload", options.payload]
+    for name in ("payload", "systems", "program"):
+        if getattr(options, name):
+            command[-1:-1] = [f"--{name}", getattr(options, name)]
     environment = {**os.environ, MARK: directory.name, "PYTHONDONTWRITEBYTECODE": "1"}
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment, start_new_session=True, preexec_fn=_die_with_parent)
     try:

@@ -29,7 +29,7 @@ READY = b"lane shell ready"
 class UmlMachine(Machine):
     """One guest. Its disk is copy-on-write over the image and survives `crash` and `shutdown`."""
 
-    def __init__(self, name, number, directory, switch, kernel, image, memory_mib, hosts):
+    def __init__(self, name, number, directory, switch, kernel, image, memory_mib, hosts, systems=None):
         super().__init__(name)
         self._directory = directory / name
         self._directory.mkdir()
@@ -39,6 +39,8 @@ class UmlMachine(Machine):
         self._switch = switch
         self._port = switch.add_port(number)
         self._kernel, self._image, self._memory_mib, self._hosts = kernel, image, memory_mib, hosts
+        # The folder that systems.py made, when this machine is what a configuration of NixOS says.
+        self._systems = systems
         self._process = None
         self._shell = None
         self._connected = False
@@ -84,7 +86,7 @@ class UmlMachine(Machine):
             f"umid={self.name}", f"uml_dir={self._directory}/uml/",
         ]
         guest = [f"lane.name={self.name}", f"lane.address={self._address}/24", "lane.link=vec0", f"lane.hosts={','.join(self._hosts)}"]
-        return kernel + guest
+        return kernel + guest + ([f"lane.system={self._systems}"] if self._systems else [])
 
     def _read_console(self, pipe):
         with open(self._directory / "console.log", "ab") as file:
@@ -196,7 +198,7 @@ class UmlMachine(Machine):
             if self._process.poll() is not None:
                 break
         state = "does not answer" if self._process.poll() is None else f"ended with status {self._process.returncode}"
-        console = "\n".join(self._console[-20:])
+        console = "\n".join(self._console[-60:])
         raise TestFailure(f"{self.name}: waiting for {what}: the machine {state}; its console ends:\n{console}")
 
     # Files
