@@ -30,6 +30,7 @@ let
 in
 {
   config = lib.mkIf (cfg.enable && (cfg.server.enable || cfg.jobs != { })) {
+    services.floe.jobsFolder = folder;
     services.floe.jobTexts = builtins.mapAttrs (name: job: builtins.toJSON { job.${name} = job; }) (
       lib.filterAttrs (_: isInline) cfg.jobs
     );
@@ -52,7 +53,7 @@ in
             "-owner ${cfg.jobsOwner}"
           ]
           ++ lib.optional cfg.pruneJobs "-prune"
-          ++ [ "-wait 10m ${folder}" ]
+          ++ [ "-wait 10m ${cfg.jobsFolder}" ]
         );
         Restart = "on-failure";
         RestartSec = 30;

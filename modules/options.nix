@@ -252,6 +252,12 @@ in
       description = "The jobs that are written in Nix, as files of JSON.";
     };
 
+    jobsFolder = mkOption {
+      type = types.package;
+      internal = true;
+      description = "All declared jobs, as files.";
+    };
+
     configuration = mkOption {
       type = types.submodule { freeformType = json.type; };
       internal = true;

@@ -35,6 +35,7 @@ builtins.listToAttrs (
     [
       "bridge-network"
       "grow"
+      "jobs-declared"
       "quorum-loss"
       "raft"
       "secrets"

@@ -57,6 +57,16 @@ let
     else
       throw "environment.etc.\"${name}\": the lane takes texts only";
 
+  # What is built of services.floe.jobs: by its path in the store, the texts of the files in it.
+  folders =
+    cfg:
+    assert builtins.attrNames cfg.jobs == builtins.attrNames cfg.jobTexts;
+    {
+      ${plain cfg.jobsFolder} = lib.mapAttrs' (
+        name: text: lib.nameValuePair "${name}.json" text
+      ) cfg.jobTexts;
+    };
+
   system =
     config:
     assert config.networking.firewall.enable;
@@ -72,6 +82,7 @@ let
       users = builtins.attrNames config.users.users;
       tmpfiles = config.systemd.tmpfiles.rules;
       firewall = firewall config.networking.firewall;
+      folders = lib.optionalAttrs (config.systemd.services ? floe-jobs) (folders config.services.floe);
       # What is in everybody's path.
       path = map plain config.environment.systemPackages;
       # What the store holds, by the path of the package: the name of its program.

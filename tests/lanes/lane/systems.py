@@ -1,6 +1,6 @@
 """What configurations of NixOS make, as the machines of a run see it: a folder of the host that each of them mounts when it boots.
 
-    store/           what is /nix/store there: our own program, mounted from where it was built; for other packages a link to Debian's program
+    store/           what is /nix/store there: our own program, mounted from where it was built; for other packages a link to Debian's program; folders of files
     NAME/            the machine NAME, its /run/booted-system: systems.json, bin/switch-to-configuration, specialisation/OTHER/bin/...
     guest.py         the program that puts all of it where NixOS would
 """
@@ -29,6 +29,11 @@ def prepare(folder, description, program):
     store = {path: name for system in systems for path, name in system["store"].items()}
     for path, name in store.items():
         _package(folder / "store" / Path(path).relative_to("/nix/store"), name, program)
+    for path, files in ((path, files) for system in systems for path, files in system["folders"].items()):
+        inside = folder / "store" / Path(path).relative_to("/nix/store")
+        inside.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (inside / name).write_text(text)
 
 
 def _machine(folder, systems):
