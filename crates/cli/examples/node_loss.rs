@@ -2,7 +2,7 @@
 //!
 //! usage: node_loss [ROUNDS]
 //!
-//! It builds floe and runs a server and two clients in a network namespace of its own. Each round kills the client that has the job's task, with the
+//! It runs a server and two clients in a network namespace of its own. Each round kills the client that has the job's task, with the
 //! task itself, and stops when the servers say that a new allocation runs on the other one; then the dead one comes back.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::indexing_slicing, reason = "a program for people")]
 

@@ -2,7 +2,7 @@
 //!
 //! usage: raft [--folder DIR] [--seconds N] [--rounds N] [--kills N] [--only floe|etcd]
 //!
-//! It builds floe and runs both, in turn (floe etcd etcd floe), in a network namespace of its own, each client with a connection of its own. A write
+//! It runs both, in turn (floe etcd etcd floe), in a network namespace of its own, each client with a connection of its own. A write
 //! of floe registers a job that places nothing, of etcd it puts a value of the same size; floe's servers speak TLS with each other, etcd's do not.
 //! Kills come while eight clients write; what is measured ends with the first write that began after the kill and was acknowledged.
 #![allow(

@@ -2,7 +2,7 @@
 //!
 //! usage: submit [RUNS] [bridge|host]
 //!
-//! It builds floe, runs an agent in a network namespace of its own, and submits RUNS jobs one after the other. Each is one HTTP request;
+//! It runs an agent in a network namespace of its own, and submits RUNS jobs one after the other. Each is one HTTP request;
 //! the clock stops at the moment that the task's supervisor wrote down as the process' start.
 #![allow(
     clippy::print_stdout,
