@@ -42,7 +42,7 @@ in
       after = [ "floe.service" ];
       # Five times in an hour; then it has failed.
       startLimitIntervalSec = 3600;
-      serviceConfig = {
+      serviceConfig = import ./sandbox.nix // {
         # A switch does not wait for it: a cluster that begins waits for its other servers, which are switched later.
         Type = "exec";
         RemainAfterExit = true;
@@ -59,31 +59,9 @@ in
         RestartSec = 30;
         # It reads files and speaks with the agent, and needs nothing else.
         DynamicUser = true;
-        CapabilityBoundingSet = "";
-        ProtectHome = true;
-        ProtectProc = "invisible";
-        ProcSubset = "pid";
-        PrivateDevices = true;
-        PrivateUsers = true;
-        ProtectClock = true;
-        ProtectHostname = true;
-        ProtectKernelLogs = true;
-        ProtectKernelModules = true;
-        ProtectKernelTunables = true;
-        ProtectControlGroups = true;
         IPAddressAllow = "localhost";
         IPAddressDeny = "any";
         RestrictAddressFamilies = "AF_INET AF_INET6";
-        RestrictNamespaces = true;
-        RestrictRealtime = true;
-        LockPersonality = true;
-        MemoryDenyWriteExecute = true;
-        SystemCallArchitectures = "native";
-        SystemCallFilter = [
-          "@system-service"
-          "~@privileged @resources"
-        ];
-        SystemCallErrorNumber = "EPERM";
         UMask = "0077";
       };
     };

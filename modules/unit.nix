@@ -32,42 +32,15 @@ let
   );
 
   # Nothing that a server does needs more than its state, its sockets and its secrets.
-  serverOnly = {
+  serverOnly = import ./sandbox.nix // {
     User = "floe";
     Group = "floe";
-    CapabilityBoundingSet = "";
     AmbientCapabilities = "";
-    NoNewPrivileges = true;
-    ProtectSystem = "strict";
-    ProtectHome = true;
-    ProtectProc = "invisible";
-    ProcSubset = "pid";
-    PrivateTmp = true;
-    PrivateDevices = true;
-    PrivateUsers = true;
-    ProtectClock = true;
-    ProtectHostname = true;
-    ProtectKernelLogs = true;
-    ProtectKernelModules = true;
-    ProtectKernelTunables = true;
-    ProtectControlGroups = true;
     RestrictAddressFamilies = [
       "AF_INET"
       "AF_INET6"
       "AF_UNIX"
     ];
-    RestrictNamespaces = true;
-    RestrictRealtime = true;
-    RestrictSUIDSGID = true;
-    LockPersonality = true;
-    MemoryDenyWriteExecute = true;
-    RemoveIPC = true;
-    SystemCallArchitectures = "native";
-    SystemCallFilter = [
-      "@system-service"
-      "~@privileged @resources"
-    ];
-    SystemCallErrorNumber = "EPERM";
     ReadWritePaths = lib.optional (cfg.snapshots.directory != null) cfg.snapshots.directory;
   };
 
