@@ -116,7 +116,7 @@ in
     secrets-by-sops-nix = {
       module = withSecrets {
         tool = secretsOf "sops" "/run/secrets" { };
-        example = ../../hosts/secrets-sops-nix.nix;
+        example = ../../hosts/secrets/sops-nix.nix;
       };
       gives.unit.serviceConfig.LoadCredential = [
         "bootstrap-secret:/run/secrets/floe-bootstrap"
@@ -128,7 +128,7 @@ in
         tool = secretsOf "age" "/run/agenix" {
           file = lib.mkOption { type = lib.types.path; };
         };
-        example = ../../hosts/secrets-agenix.nix;
+        example = ../../hosts/secrets/agenix.nix;
       };
       gives.unit.serviceConfig.LoadCredential = [
         "bootstrap-secret:/run/agenix/floe-bootstrap"

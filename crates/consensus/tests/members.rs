@@ -116,6 +116,45 @@ async fn a_learner_gets_what_the_log_forgot_from_a_snapshot() {
     cluster.close().await;
 }
 
+/// What a crash can leave when a first snapshot was just taken in: it is durable, and of the log only what was written before it.
+async fn forget_entries(folder: &floe_store::DataFolder) {
+    let old = floe_store::LogStore::open(folder).unwrap();
+    let (server, cluster, vote) = (old.server_id().unwrap(), old.cluster_id().unwrap(), old.vote().unwrap());
+    old.close();
+    std::fs::remove_file(folder.server().unwrap().join("raft.redb")).unwrap();
+    let log = floe_store::LogStore::open(folder).unwrap();
+    log.save_server_id(server, Box::new(drop)).await.unwrap();
+    log.save_cluster_id(cluster, Box::new(drop)).await.unwrap();
+    log.save_vote(vote, Box::new(drop)).await.unwrap();
+    log.close();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_of_which_a_crash_left_its_first_snapshot_alone_is_still_of_its_cluster() {
+    let mut cluster = purged().await;
+    // The voters are not those that the cluster began with, and the snapshot says so.
+    grow(&mut cluster, "c", "a").await;
+    let leader = cluster.get("a");
+    let grown = leader.view().log_index();
+    let mut n = 0;
+    while leader.status().purged.is_none_or(|p| p.index <= grown) {
+        leader.propose(register(&format!("m{n}"))).await.unwrap();
+        n += 1;
+        assert!(n < 2000, "the log was never purged");
+    }
+    cluster.add_with("b", Start::Join, forgetful).await;
+    leader.add_learner(id("b"), address("b")).await.unwrap();
+    let learner = cluster.get("b");
+    wait_for("it has a snapshot", || learner.status().snapshot.map(drop)).await;
+    cluster.crash("b").await;
+    forget_entries(&cluster.hosts["b"].config.data).await;
+    cluster.start("b").await;
+    assert_eq!(cluster.get("b").cluster(), cluster.get("a").cluster());
+    vote(&cluster, "b", "a").await;
+    cluster.agree(&["a", "b", "c"]).await;
+    cluster.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_that_is_torn_on_its_way_is_never_seen_and_is_sent_again() {
     let mut cluster = purged().await;

@@ -68,6 +68,7 @@ const FAILED_BEFORE: &[(u64, &str)] = &[
     (20_044, "an allocation that had ended was brought back by a restore, gone on with by a plan, and not replaced"),
     (20_068, "the simulation: a server lost its log, and an entry that it had acknowledged was said to have no quorum"),
     (60_041, "the simulation: a membership of the old cluster was taken for one of the recovered cluster, in the same term"),
+    (200_435, "a server whose first snapshot was all that a crash left took itself for one of a cluster of its own"),
     (30_086, "the simulation: a message was counted as one of the recovered cluster that had been sent before the recovery"),
 ];
 

@@ -96,6 +96,8 @@ impl Consensus {
         let (log, files) = (store.clone(), snapshots.clone());
         let restored = executor::blocking(move || begin::restore(&log, &files)).await.map_err(|_| OpenError::Runtime)??;
         TooOld::check(restored.state().cluster_version(), config.known_version)?;
+        // Without entries, what it was about to enter does not bind it. A snapshot that came before any entry does: a crash may leave nothing else.
+        let has_any = store.bounds().last.is_some() || restored.last_index().is_some();
         begin::take_id(&store, &config.id).await?;
         let stop = StopCell::new();
         let (publisher, published) = publish::channel(restored.state().clone());
@@ -105,8 +107,7 @@ impl Consensus {
         machine.known_version = config.known_version;
         let due = machine.due.subscribe();
         let log = Log::new(store.clone(), stop.clone());
-        // Without entries, what it was about to enter does not bind it.
-        let cluster = store.cluster_id().filter(|_| store.bounds().last.is_some()).map(ClusterId::from);
+        let cluster = store.cluster_id().filter(|_| has_any).map(ClusterId::from);
         let peers = Arc::new(Peers::new(config.id.clone(), Arc::clone(&config.transport), cluster));
         let network = Network::new(Arc::clone(&peers), &config);
         let raft = match Raft::new(config.id.clone(), raft_config, network, log, machine).await {
