@@ -148,10 +148,10 @@ async fn a_server_of_which_a_crash_left_its_first_snapshot_alone_is_still_of_its
     wait_for("it has a snapshot", || learner.status().snapshot.map(drop)).await;
     cluster.crash("b").await;
     forget_entries(&cluster.hosts["b"].config.data).await;
-    cluster.start("b").await;
-    assert_eq!(cluster.get("b").cluster(), cluster.get("a").cluster());
-    vote(&cluster, "b", "a").await;
-    cluster.agree(&["a", "b", "c"]).await;
+    // Nobody hears of it: the leader knows that it had entries after the snapshot, which a crash would not have taken.
+    let left = Consensus::open(cluster.hosts["b"].config.clone()).await.unwrap();
+    assert_eq!(left.cluster(), leader.cluster());
+    left.shutdown().await;
     cluster.close().await;
 }
 
