@@ -1,5 +1,5 @@
 # Two machines, and a job on each that asks the other one's.
-{ cluster }:
+{ cluster, ... }:
 let
   nodes = cluster {
     cluster.keyringKeyFile = null;

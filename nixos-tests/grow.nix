@@ -1,6 +1,6 @@
 # One server; then, by another declaration, three; then the second of them a client, too. Each machine has its host of each inventory, and
 # `declaration` says which one counts: what a change of the inventory and a switch make.
-{ cluster }:
+{ cluster, ... }:
 let
   server = address: {
     inherit address;

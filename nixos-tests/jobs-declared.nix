@@ -1,16 +1,6 @@
 # One machine that declares a job, then another edition of it, then none.
-{ cluster }:
+{ alone, ... }:
 let
-  inherit
-    (cluster {
-      cluster.keyringKeyFile = null;
-      hosts.machine = {
-        address = "192.168.1.1";
-        role = "both";
-      };
-    })
-    machine
-    ;
   sweep = priority: {
     inherit priority;
     group.sweep = {
@@ -26,7 +16,7 @@ in
   machine =
     { lib, ... }:
     {
-      imports = [ machine ];
+      imports = [ alone.machine ];
       services.floe.jobs.sweep = sweep 50;
       specialisation = {
         edited.configuration.services.floe.jobs = lib.mkForce { sweep = sweep 70; };

@@ -1,5 +1,5 @@
 # Three servers, of which two will be lost, and a client.
-{ cluster }:
+{ cluster, ... }:
 cluster {
   hosts = {
     client1 = {

@@ -1,5 +1,5 @@
 # Three servers, which begin the cluster together, and two clients. Addresses are in the order of the names, as NixOS' test driver gives them.
-{ cluster }:
+{ cluster, ... }:
 cluster {
   hosts = {
     client1 = {

@@ -1,5 +1,5 @@
 # A server and a client, with secrets in plain files, as sops-nix and agenix put them there.
-{ cluster }:
+{ cluster, ... }:
 cluster {
   hosts = {
     client1 = {

@@ -1,5 +1,5 @@
 # A server that loses its disk, and a client.
-{ cluster }:
+{ cluster, ... }:
 cluster {
   hosts = {
     client1 = {

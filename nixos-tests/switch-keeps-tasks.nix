@@ -1,17 +1,5 @@
 # One machine with a task, and what a switch can change about it: nothing of floe's, floe's settings, floe itself.
-{ cluster }:
-let
-  inherit
-    (cluster {
-      cluster.keyringKeyFile = null;
-      hosts.machine = {
-        address = "192.168.1.1";
-        role = "both";
-      };
-    })
-    machine
-    ;
-in
+{ alone, ... }:
 {
   machine =
     {
@@ -28,7 +16,7 @@ in
       '';
     in
     {
-      imports = [ machine ];
+      imports = [ alone.machine ];
       specialisation = {
         other.configuration.environment.etc."other".text = "not floe's";
         settings.configuration.services.floe.logLevel = "debug";

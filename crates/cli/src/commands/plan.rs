@@ -77,15 +77,6 @@ fn show(response: &JobPlanResponse, args: &JobPlanArgs) {
 
 /// What is wanted, as in `1 create, 2 ignore`.
 fn words(desired: &DesiredUpdates) -> String {
-    let counts = [
-        (desired.place, "create"),
-        (desired.destructive_update, "create/destroy update"),
-        (desired.in_place_update, "in-place update"),
-        (desired.migrate, "migrate"),
-        (desired.stop, "destroy"),
-        (desired.canary, "canary"),
-        (desired.ignore, "ignore"),
-    ];
-    let said: Vec<String> = counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+    let said: Vec<String> = desired.counts().iter().filter(|(_, n)| *n > 0).map(|(kind, n)| format!("{n} {kind}")).collect();
     if said.is_empty() { "nothing to do".to_owned() } else { said.join(", ") }
 }

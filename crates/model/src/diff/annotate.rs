@@ -36,17 +36,23 @@ pub fn annotate(diff: &mut JobDiff, old: Option<&Job>, new: &Job, desired: &BTre
     }
 }
 
+impl DesiredUpdates {
+    /// How many allocations each of these is done to, in the order in which people want to read them.
+    pub fn counts(&self) -> [(UpdateKind, u64); 7] {
+        [
+            (UpdateKind::Create, self.place),
+            (UpdateKind::Destructive, self.destructive_update),
+            (UpdateKind::InPlace, self.in_place_update),
+            (UpdateKind::Migrate, self.migrate),
+            (UpdateKind::Destroy, self.stop),
+            (UpdateKind::Canary, self.canary),
+            (UpdateKind::Ignore, self.ignore),
+        ]
+    }
+}
+
 fn updates(desired: &DesiredUpdates) -> BTreeMap<String, u64> {
-    let counts = [
-        (UpdateKind::Ignore, desired.ignore),
-        (UpdateKind::Create, desired.place),
-        (UpdateKind::Destroy, desired.stop),
-        (UpdateKind::Migrate, desired.migrate),
-        (UpdateKind::Canary, desired.canary),
-        (UpdateKind::InPlace, desired.in_place_update),
-        (UpdateKind::Destructive, desired.destructive_update),
-    ];
-    counts.into_iter().filter(|(_, n)| *n > 0).map(|(kind, n)| (kind.to_string(), n)).collect()
+    desired.counts().into_iter().filter(|(_, n)| *n > 0).map(|(kind, n)| (kind.to_string(), n)).collect()
 }
 
 fn annotate_count(group: &mut TaskGroupDiff) {

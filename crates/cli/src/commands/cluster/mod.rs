@@ -37,7 +37,12 @@ fn check(args: &InventoryArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         output::json(&show::checked_json(&inventories))?;
     } else {
-        inventories.iter().for_each(show::checked);
+        for (n, inventory) in inventories.iter().enumerate() {
+            if n > 0 {
+                output::line("");
+            }
+            show::checked(inventory);
+        }
     }
     let is_usable = inventories.iter().all(|i| i.checked.as_ref().is_ok_and(|c| c.declared.is_some()));
     Ok(if is_usable { ExitCode::SUCCESS } else { ExitCode::FAILURE })

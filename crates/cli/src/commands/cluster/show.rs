@@ -26,7 +26,7 @@ pub(super) fn checked(inventory: &Inventory) {
 }
 
 fn summary(file: &str, declared: &Declared) {
-    output::title(&format!("{file}: cluster {}", declared.cluster.name));
+    output::line(output::bold(&format!("{file}: cluster {}", declared.cluster.name)));
     let mut rows = vec![["Host", "Role", "Address", "Datacenter", "Pool", "Class"].map(output::bold).to_vec()];
     rows.extend(declared.hosts.values().map(|h| {
         let class = if h.class().is_empty() { NONE } else { h.class() };
