@@ -92,8 +92,11 @@ fn from_one_to_five_and_back_to_one_nothing_is_lost() {
             grow(world, &mut servers, &load, None);
             grow(world, &mut servers, &load, Some("4 voters: the cluster tolerates no more failures than with one server less"));
             grow(world, &mut servers, &load, None);
-            let health = operator(world, &servers[4], &["operator", "autopilot", "health"]);
-            assert!(health.ok().contains("Failure tolerance: 2"));
+            // Under load a server may count as unhealthy for a moment.
+            eventually("two of five may fail", || {
+                let health = operator(world, &servers[4], &["operator", "autopilot", "health"]);
+                health.stdout.contains("Failure tolerance: 2").then_some(())
+            });
             for (left, even) in [(4, true), (3, false), (2, true), (1, false)] {
                 let said = remove_leader(world, &mut servers, &load);
                 assert_eq!(said.contains(&format!("{left} voters: the cluster")), even, "{said}");
