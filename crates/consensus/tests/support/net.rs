@@ -255,11 +255,13 @@ impl Cluster {
     /// The one that leads, once the others know it.
     pub async fn leader(&self) -> String {
         let running = self.running();
-        let names: Vec<&str> = running.iter().map(|(n, _)| n.as_str()).collect();
-        let leader = self.leader_of(&names).await;
-        let is_known = |l: &Leadership| l.leader.as_ref().is_some_and(|s| s.id == id(&leader));
-        wait_for("the others to know the leader", || running.iter().all(|(_, s)| is_known(&s.leadership().borrow())).then_some(())).await;
-        leader
+        // Another one may come to lead meanwhile.
+        wait_for("a leader whom all know", || {
+            let (name, _) = running.iter().find(|(_, server)| server.leadership().borrow().is_leader)?;
+            let is_known = |l: &Leadership| l.leader.as_ref().is_some_and(|s| s.id == id(name));
+            running.iter().all(|(_, server)| is_known(&server.leadership().borrow())).then(|| name.clone())
+        })
+        .await
     }
 
     /// All but this one.
