@@ -9,7 +9,8 @@ use crate::{
     reason::{REASON_HEADER, Reason},
     types::{
         AgentHealth, AgentSelf, AllocStopResponse, AllocationListStub, JobDeregisterResponse, JobListStub, JobPlanRequest, JobPlanResponse,
-        JobRegisterRequest, JobRegisterResponse, JobValidateRequest, JobValidateResponse, NodeListStub, ServiceListStub,
+        JobRegisterRequest, JobRegisterResponse, JobValidateRequest, JobValidateResponse, NodeListStub, ServiceListStub, Variable,
+        VariableMetadata,
     },
 };
 use bytes::Bytes;
@@ -104,6 +105,10 @@ impl Body {
         let bytes = serde_json::to_vec(value).map_err(|e| ApiError::BadAnswer { path: path.to_owned(), cause: e.to_string() })?;
         Ok(Self { content_type: "application/json", bytes })
     }
+}
+
+fn cas(check_index: Option<u64>) -> Vec<(&'static str, String)> {
+    check_index.map(|index| ("cas", index.to_string())).into_iter().collect()
 }
 
 /// Escapes one segment of a path, or a value of a query.
@@ -417,6 +422,41 @@ impl ApiClient {
     /// As [`ApiClient::get`].
     pub async fn delete(&self, path: &str, query: &[(&str, String)]) -> Result<(), ApiError> {
         self.send(Method::DELETE, path, query, None, Some(ANSWER_TIMEOUT)).await.map(drop)
+    }
+
+    /// A variable with what it holds.
+    ///
+    /// # Errors
+    /// As [`ApiClient::get`].
+    pub async fn variable(&self, path: &str) -> Result<Variable, ApiError> {
+        Ok(self.get(&format!("/v1/var/{}", escape(path)), &[]).await?.value)
+    }
+
+    /// Variables, without what they hold.
+    ///
+    /// # Errors
+    /// As [`ApiClient::get`].
+    pub async fn variables(&self, rows: Rows<'_>) -> Result<Vec<VariableMetadata>, ApiError> {
+        Ok(self.get("/v1/vars", &rows.query(&[])).await?.value)
+    }
+
+    /// Writes a variable; with an index only if its modify index is that (zero: if it does not exist).
+    ///
+    /// # Errors
+    /// As [`ApiClient::get`]; with status 409 and the variable as JSON when its index is another one.
+    pub async fn put_variable(&self, variable: &Variable, check_index: Option<u64>) -> Result<Variable, ApiError> {
+        let path = format!("/v1/var/{}", escape(&variable.path));
+        let body = Body::json(&path, variable)?;
+        let response = self.write(Method::PUT, &path, &cas(check_index), Some(body)).await?;
+        Ok(answer(&path, response).await?.value)
+    }
+
+    /// Forgets a variable; with an index as [`ApiClient::put_variable`].
+    ///
+    /// # Errors
+    /// As [`ApiClient::put_variable`].
+    pub async fn delete_variable(&self, path: &str, check_index: Option<u64>) -> Result<(), ApiError> {
+        self.write(Method::DELETE, &format!("/v1/var/{}", escape(path)), &cas(check_index), None).await.map(drop)
     }
 
     /// What the agent says of itself.

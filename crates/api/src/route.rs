@@ -86,6 +86,10 @@ pub enum Route {
     RootKeys,
     RotateRootKey,
     RemoveRootKey(String),
+    Variables,
+    Variable(String),
+    PutVariable(String),
+    DeleteVariable(String),
 }
 
 /// A path that leads nowhere.
@@ -118,8 +122,6 @@ const NOT_YET: &[&str] = &[
     "sentinel",
     "system",
     "validate",
-    "var",
-    "vars",
     "volume",
     "volumes",
 ];
@@ -150,6 +152,7 @@ impl Route {
         let (head, tail) = rest.split_once('/').map_or((rest, None), |(h, t)| (h, Some(t)));
         match (head, tail) {
             ("job", Some(tail)) => Self::job(method, tail),
+            ("var", Some(path)) => Ok(Self::variable(method, decode(path))),
             (head, tail) => Self::fixed(method, head, &tail.map(|t| t.split('/').collect::<Vec<_>>()).unwrap_or_default()),
         }
     }
@@ -177,6 +180,14 @@ impl Route {
         }
     }
 
+    fn variable(method: Method, path: String) -> Route {
+        match method {
+            Method::Get => Route::Variable(path),
+            Method::Put => Route::PutVariable(path),
+            Method::Delete => Route::DeleteVariable(path),
+        }
+    }
+
     fn fixed(method: Method, head: &str, tail: &[&str]) -> Result<Route, RouteError> {
         let read = |route: Route| only(method, Method::Get, route);
         let write = |route: Route| only(method, Method::Put, route);
@@ -199,6 +210,7 @@ impl Route {
             ("nodes", []) => read(Route::Nodes),
             ("node", [id]) => read(Route::Node(decode(id))),
             ("node", [id, "allocations"]) => read(Route::NodeAllocations(decode(id))),
+            ("vars", []) => read(Route::Variables),
             ("services", []) => read(Route::Services),
             ("service", [name]) => read(Route::Service(decode(name))),
             ("client", ["fs", "logs", id]) => read(Route::ClientLogs(decode(id))),
@@ -233,7 +245,16 @@ impl Route {
 
     /// Whether an id given to the request makes it be done once.
     pub fn takes_request_id(&self) -> bool {
-        matches!(self, Route::RegisterJob | Route::UpdateJob(_) | Route::DeleteJob(_) | Route::EvaluateJob(_) | Route::StopAllocation(_))
+        matches!(
+            self,
+            Route::RegisterJob
+                | Route::UpdateJob(_)
+                | Route::DeleteJob(_)
+                | Route::EvaluateJob(_)
+                | Route::StopAllocation(_)
+                | Route::PutVariable(_)
+                | Route::DeleteVariable(_)
+        )
     }
 
     /// Whether the answer is a list, which `filter` narrows.
@@ -255,6 +276,7 @@ impl Route {
                 | Route::NodeAllocations(_)
                 | Route::Services
                 | Route::Service(_)
+                | Route::Variables
         )
     }
 
@@ -323,7 +345,9 @@ mod tests {
         assert_eq!(get("/v1/job/periodic/force"), Ok(Route::Job("periodic/force".to_owned())));
         assert_eq!(get("/v1/job/a/force"), Ok(Route::Job("a/force".to_owned())));
         assert_eq!(Route::parse(Method::Delete, "/v1/evaluations"), Err(RouteError::NotSupportedYet));
-        assert_eq!(get("/v1/vars"), Err(RouteError::NotSupportedYet));
+        assert_eq!(get("/v1/vars"), Ok(Route::Variables));
+        assert_eq!(get("/v1/var/a/b%20c"), Ok(Route::Variable("a/b c".to_owned())));
+        assert_eq!(get("/v1/search"), Err(RouteError::NotSupportedYet));
         assert_eq!(get("/v1/nonsense"), Err(RouteError::NotFound));
         assert_eq!(get("/"), Err(RouteError::NotFound));
     }

@@ -314,6 +314,31 @@ wire! {
         "Key" key: RootKeyMeta,
     }
 
+    /// A variable with what it holds.
+    pub struct Variable {
+        "Namespace" namespace: Namespace,
+        "Path" path: String,
+        "CreateIndex" create_index: u64,
+        "ModifyIndex" modify_index: u64,
+        /// In nanoseconds since 1970, as the next one.
+        "CreateTime" create_time: i64,
+        "ModifyTime" modify_time: i64,
+        "Items" items: StringMap,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        "Lock" lock: Option<serde_json::Value>,
+    }
+
+    /// A variable without what it holds.
+    pub struct VariableMetadata {
+        "Namespace" namespace: Namespace,
+        "Path" path: String,
+        "CreateIndex" create_index: u64,
+        "ModifyIndex" modify_index: u64,
+        /// In nanoseconds since 1970, as the next one.
+        "CreateTime" create_time: i64,
+        "ModifyTime" modify_time: i64,
+    }
+
     /// The cluster's authorities.
     pub struct AuthorityReply {
         "Step" step: String,

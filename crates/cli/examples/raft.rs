@@ -1,9 +1,10 @@
 //! Measures three servers beside three of etcd: durable writes, reads, and the time without writes when a leader dies (P9 to P12).
 //!
-//! usage: raft [--folder DIR] [--seconds N] [--rounds N] [--kills N] [--only floe|etcd]
+//! usage: raft [--folder DIR] [--seconds N] [--rounds N] [--kills N] [--only floe|etcd] [--write variables|jobs]
 //!
-//! It runs both, in turn (floe etcd etcd floe), in a network namespace of its own, each client with a connection of its own. A write
-//! of floe registers a job that places nothing, of etcd it puts a value of the same size; floe's servers speak TLS with each other, etcd's do not.
+//! It runs both, in turn (floe etcd etcd floe), in a network namespace of its own, each client with a connection of its own. A write of
+//! floe puts a variable, which the servers seal, or with `--write jobs` registers a job that places nothing, which is two entries of the log; of etcd it
+//! puts a value of the same size. floe's servers speak TLS with each other, etcd's do not.
 //! Kills come while eight clients write; what is measured ends with the first write that began after the kill and was acknowledged.
 #![allow(
     clippy::print_stdout,
@@ -66,12 +67,14 @@ struct Options {
     rounds: usize,
     kills: usize,
     only: Option<String>,
+    things: floe::Things,
 }
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     namespace::enter(&args);
-    let mut options = Options { folder: std::env::temp_dir(), seconds: 5, rounds: 2, kills: 20, only: None };
+    let mut options =
+        Options { folder: std::env::temp_dir(), seconds: 5, rounds: 2, kills: 20, only: None, things: floe::Things::Variables };
     for pair in args.chunks(2) {
         let [flag, value] = pair else { panic!("{pair:?} has no value") };
         match flag.as_str() {
@@ -79,6 +82,8 @@ fn main() {
             "--seconds" => options.seconds = value.parse().unwrap(),
             "--rounds" => options.rounds = value.parse().unwrap(),
             "--kills" => options.kills = value.parse().unwrap(),
+            "--write" if value == "jobs" => options.things = floe::Things::Jobs,
+            "--write" if value == "variables" => options.things = floe::Things::Variables,
             "--only" => options.only = Some(value.clone()),
             other => panic!("unknown option {other}"),
         }
@@ -96,7 +101,7 @@ async fn run(options: &Options) {
         for name in order.into_iter().filter(|name| options.only.as_deref().is_none_or(|only| only == *name)) {
             let dir = tempfile::tempdir_in(&options.folder).unwrap();
             let cluster: Arc<dyn Cluster> = match name {
-                "floe" => Arc::new(floe::Floe::begin(dir.path()).await),
+                "floe" => Arc::new(floe::Floe::begin(dir.path(), options.things).await),
                 _ => Arc::new(etcd::Etcd::begin(dir.path()).await),
             };
             bench(&cluster, options, round, dir.path()).await;

@@ -4,6 +4,7 @@ mod cluster;
 mod job;
 mod keyring;
 mod snapshot;
+mod var;
 
 pub(crate) use cluster::{ClusterCommand, InventoryArgs};
 pub(crate) use job::{
@@ -11,6 +12,7 @@ pub(crate) use job::{
 };
 pub(crate) use keyring::{KeyringCommand, KeyringRotateArgs, RootCommand};
 pub(crate) use snapshot::{SnapshotCommand, SnapshotSaveArgs};
+pub(crate) use var::{ListForm, VarCommand, VarForm, VarGetArgs, VarPutArgs};
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -76,6 +78,11 @@ pub(crate) enum Command {
     Service {
         #[command(subcommand)]
         command: ServiceCommand,
+    },
+    /// Variables, which the servers keep sealed: put, get, list, purge
+    Var {
+        #[command(subcommand)]
+        command: VarCommand,
     },
     /// Servers: members, and tokens for machines that are to join
     Server {

@@ -7,6 +7,7 @@
 //! | an active key that is half as old as it may become, and none prepublished | prepublishes the next one |
 //! | a key that is of use and lacks a wrap of a configured KEK | adds the wrap; it never takes one away |
 //! | an authority that is not sealed, or sealed with a key that is rekeying | seals it with the active key |
+//! | variables that are sealed with a key that is rekeying | seals them with the active key |
 //! | a key that has been inactive for long, with which nothing is sealed | forgets it |
 
 use floe_model::{Nanos, Timestamp, keyring::KeyId};
@@ -56,6 +57,8 @@ pub enum Step {
     Rewrap(KeyId),
     /// Seal the key of the authority with this certificate.
     Seal(Vec<u8>),
+    /// Seal all variables that this key sealed with the active one.
+    Reseal(KeyId),
     /// Forget a key.
     Forget(KeyId),
 }
@@ -78,6 +81,7 @@ pub fn steps(state: &State, has: &Holdings<'_>, now: Timestamp, config: Config) 
     steps.extend(state.root_keys().filter(|key| lacks_wrap(state, key, has)).map(|key| Step::Rewrap(key.id.clone())));
     if has.opened.contains(&active.id) {
         steps.extend(to_seal(state, has).map(Step::Seal));
+        steps.extend(to_reseal(state, has).map(Step::Reseal));
     }
     let is_over = |key: &WrappedKey| key.state == KeyState::Inactive && key.since.plus(config.gc_threshold) <= now;
     let over = state.root_keys().filter(|key| is_over(key) && state.sealed_with(&key.id) == 0);
@@ -110,17 +114,31 @@ fn to_seal<'a>(state: &'a State, has: &'a Holdings<'_>) -> impl Iterator<Item = 
     due.map(|(_, certificate)| certificate.clone())
 }
 
+/// The keys that are rekeying, opened here, and seal variables still.
+fn to_reseal<'a>(state: &'a State, has: &'a Holdings<'_>) -> impl Iterator<Item = KeyId> {
+    let rekeying = state.root_keys().filter(|key| key.state == KeyState::Rekeying && has.opened.contains(&key.id));
+    rekeying.filter(|key| state.variables_sealed_with(&key.id) > 0).map(|key| key.id.clone())
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use floe_model::keyring::{Sealed, Wrapped};
+    use floe_model::{
+        VariableKey,
+        keyring::{Sealed, Wrapped},
+    };
     use floe_state::{
         Command, Entry, Outcome, Stamp,
         keyring::{KeyringChange, NewKey, SealedAuthority},
+        variables::{Resealed, VariableChange},
     };
 
     const HOUR: i64 = 3_600_000_000_000;
+
+    fn variable(path: &str) -> VariableKey {
+        VariableKey { namespace: "default".into(), path: path.to_owned() }
+    }
 
     fn id(n: usize) -> KeyId {
         KeyId::from(format!("key-{n}").as_str())
@@ -145,9 +163,29 @@ mod tests {
         }
 
         fn run(&mut self, change: KeyringChange) {
-            let entry = Entry { stamp: Stamp { now: self.now, seed: (0, 0) }, command: Command::Keyring(Box::new(change)) };
-            let applied = self.state.apply(self.state.log_index() + 1, &entry);
-            assert_eq!(applied.outcome, Outcome::Done, "what it does is possible");
+            assert_eq!(self.apply(Command::Keyring(Box::new(change))), Outcome::Done, "what it does is possible");
+        }
+
+        fn apply(&mut self, command: Command) -> Outcome {
+            let entry = Entry { stamp: Stamp { now: self.now, seed: (0, 0) }, command };
+            self.state.apply(self.state.log_index() + 1, &entry).outcome
+        }
+
+        /// Writes a variable, sealed with this key.
+        fn put(&mut self, path: &str, key: &KeyId) {
+            let (key, items) = (variable(path), Sealed { key: key.clone(), nonce: vec![], bytes: vec![1] });
+            self.apply(Command::Variable(Box::new(VariableChange::Put { key, items, check_index: None })));
+        }
+
+        fn reseal(&mut self, old: &KeyId) {
+            let (state, key) = (self.state.clone(), self.active());
+            let sealed = |v: &floe_model::Variable| Resealed {
+                key: v.key.clone(),
+                modify_index: v.modify_index,
+                items: Sealed { key: key.clone(), nonce: vec![], bytes: vec![2] },
+            };
+            let all = state.variables().filter(|v| v.items.key == *old).map(|v| sealed(v)).collect();
+            self.apply(Command::Variable(Box::new(VariableChange::Reseal(all))));
         }
 
         fn steps(&self, keks: &[String], authorities: &[Vec<u8>]) -> Vec<Step> {
@@ -185,6 +223,7 @@ mod tests {
                             let key = Sealed { key, nonce: vec![1], bytes: vec![1] };
                             self.run(KeyringChange::SealAuthority(SealedAuthority { certificate, key }));
                         }
+                        Step::Reseal(id) => self.reseal(&id),
                         Step::Forget(id) => self.run(KeyringChange::Delete { id, force: false }),
                     }
                 }
@@ -249,6 +288,28 @@ mod tests {
         c.make(&b, Activation::Full);
         c.settle(&b, &[]);
         assert!(!c.state.root_key(&id(2)).unwrap().is_wrapped_by("a"));
+    }
+
+    #[test]
+    fn variables_are_sealed_anew_after_a_full_rotation_and_only_then() {
+        let mut c = Cluster::new();
+        let keks = keks(&["a"]);
+        c.settle(&keks, &[]);
+        c.put("x", &id(1));
+        c.make(&keks, Activation::Now);
+        assert_eq!(c.settle(&keks, &[]), [], "what the first key sealed stays as it is");
+        c.put("y", &id(2));
+        c.make(&keks, Activation::Full);
+        c.opened.remove(&id(2));
+        assert_eq!(c.settle(&keks, &[]), [Step::Reseal(id(1))], "what does not open here waits");
+        c.opened.insert(id(2));
+        assert_eq!(c.settle(&keks, &[]), [Step::Reseal(id(2))]);
+        assert!(c.state.variables().all(|v| v.items.key == id(3)));
+        // A server that lags behind seals with a key that is inactive by now.
+        c.put("z", &id(1));
+        assert_eq!(c.settle(&keks, &[]), [Step::Reseal(id(1))]);
+        c.now = c.now.plus(Nanos(HOUR));
+        assert_eq!(c.settle(&keks, &[]), [Step::Forget(id(1)), Step::Forget(id(2))]);
     }
 
     #[test]

@@ -54,6 +54,17 @@ impl Keks {
         Ok(Self { keks })
     }
 
+    /// One key that is drawn now and kept nowhere: for a cluster that ends with its process.
+    ///
+    /// # Errors
+    /// When the kernel gives no random numbers.
+    pub fn throwaway() -> Result<Self, KekError> {
+        let what = "the key of this process";
+        let drawn = symmetric::draw_key_file().map_err(|error| unusable(what, format!("draw random numbers: {error}")))?;
+        let kek = SymmetricKek::parse(drawn.as_bytes()).map_err(|error| unusable(what, error.to_string()))?;
+        Ok(Self { keks: vec![Kek { what: what.to_owned(), active: true, kind: Kind::Symmetric(kek) }] })
+    }
+
     /// The ids of those that wrap, in order. A root key is up to date when its wraps are by just these.
     pub fn ids(&self) -> Vec<String> {
         self.keks.iter().filter(|kek| kek.active).flat_map(Kek::ids).collect()

@@ -11,6 +11,7 @@
 //! | [`job`], [`group`], [`task`], [`network`], [`resources`], [`service`], [`consul`], [`volume`] | the job model |
 //! | [`node`], [`alloc`], [`eval`], [`deployment`] | what the cluster makes of jobs |
 //! | [`keyring`] | what is kept of root keys, and what they seal |
+//! | [`variable`] | variables, which root keys seal |
 //! | [`canonical`] | fills in the defaults |
 //! | [`validate`] | the rules a job must keep |
 //! | [`support`] | what floe does not act on yet, refused by name |
@@ -43,6 +44,7 @@ pub mod support;
 pub mod task;
 pub mod time;
 pub mod validate;
+pub mod variable;
 pub mod volume;
 pub mod wire;
 
@@ -57,6 +59,7 @@ pub use node::{Node, NodeStatus};
 pub use service::ServiceRegistration;
 pub use task::Task;
 pub use time::{Nanos, Timestamp};
+pub use variable::{Variable, VariableKey};
 
 /// Free-form values, as in a driver's `config` block.
 pub type Value = serde_json::Value;

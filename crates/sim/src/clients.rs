@@ -1,13 +1,18 @@
 //! Clients: each asks any server, one thing at a time, and writes down what it was told.
 //!
-//! A node of the cluster is a register: to register it with a name is to write, its name is what is read. A job is one too, and can be swapped: it is
-//! replaced only if it is still what the client saw. Every name is written once.
+//! A node of the cluster is a register: to register it with a name is to write, its name is what is read. Jobs and variables are too, and can be
+//! swapped: one is replaced only if it is still what the client saw. Every value is written once.
 
 use crate::{executor::Owner, invariant::Invariant, world::World};
 use floe_consensus::{Consensus, ProposeError, Proposed};
 use floe_history::{Call, History, Register, RegisterInput, RegisterOutput, Verdict, check};
-use floe_model::{Job, JobKey, Namespace, Node, job::ParameterizedJobConfig};
-use floe_state::{Command, Outcome, State, command::RegisterJob};
+use floe_model::{Job, JobKey, KeyId, Namespace, Node, Sealed, VariableKey, job::ParameterizedJobConfig, keyring::Wrapped};
+use floe_state::{
+    Command, Outcome, State,
+    command::{Refusal, RegisterJob},
+    keyring::{Activation, KeyringChange, NewKey},
+    variables::{VariableChange, VariableRefusal},
+};
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
@@ -40,8 +45,21 @@ pub(crate) struct Clients {
     pub(crate) answered: Cell<u64>,
 }
 
-/// Keys that begin so are jobs; the others are nodes.
+/// Keys that begin so are jobs.
 const JOB: &str = "j";
+/// Keys that begin so are variables; the others are nodes.
+const VARIABLE: &str = "x";
+/// The root key of the cluster. What it seals is sealed in name only: nobody here looks into it but the clients.
+const ROOT_KEY: &str = "root";
+
+fn variable_key(key: &str) -> VariableKey {
+    VariableKey { namespace: Namespace::default(), path: key.to_owned() }
+}
+
+/// Whether what is under a key can be swapped.
+fn is_swapped(key: &str) -> bool {
+    key.starts_with(JOB) || key.starts_with(VARIABLE)
+}
 
 fn job_key(key: &str) -> JobKey {
     JobKey { namespace: Namespace::default(), id: key.into() }
@@ -52,7 +70,12 @@ const VALUE: char = 'v';
 
 /// The name of a key.
 fn key(number: u64) -> String {
-    format!("{}{number}", if number.is_multiple_of(2) { JOB } else { "n" })
+    let kind = match number % 3 {
+        0 => JOB,
+        1 => VARIABLE,
+        _ => "n",
+    };
+    format!("{kind}{number}")
 }
 
 /// The key that is written when everything is well again.
@@ -60,8 +83,12 @@ pub(crate) const LAST: &str = "last";
 /// The same, after a recovery.
 pub(crate) const AFTER: &str = "after";
 
-/// A command that writes `value` under `key`, if a job is still what it was at `only_at`.
+/// A command that writes `value` under `key`, if what can be swapped is still what it was at `only_at`.
 fn write(key: &str, value: &str, only_at: Option<u64>) -> Command {
+    if key.starts_with(VARIABLE) {
+        let items = Sealed { key: KeyId::from(ROOT_KEY), nonce: Vec::new(), bytes: value.as_bytes().to_vec() };
+        return Command::Variable(Box::new(VariableChange::Put { key: variable_key(key), items, check_index: only_at }));
+    }
     if !key.starts_with(JOB) {
         return Command::RegisterNode { node: Box::new(Node { id: key.into(), name: value.to_owned(), ..Node::default() }) };
     }
@@ -71,11 +98,26 @@ fn write(key: &str, value: &str, only_at: Option<u64>) -> Command {
     Command::RegisterJob(RegisterJob { job: Box::new(job), submission: None, enforce_index: only_at, eval_priority: None })
 }
 
+/// What must be there before a command, if it is not.
+fn needed_before(command: &Command, state: &State) -> Option<Command> {
+    let Command::Variable(_) = command else { return None };
+    if state.active_root_key().is_some() {
+        return None;
+    }
+    let wraps = vec![Wrapped { kek: "key:of-nobody".to_owned(), bytes: vec![1] }];
+    let new = NewKey { id: KeyId::from(ROOT_KEY), wraps, after: None, activation: Activation::Now };
+    Some(Command::Keyring(Box::new(KeyringChange::Put(new))))
+}
+
 /// What a command writes, if it is one of these.
 pub(crate) fn written(command: &Command) -> Option<&str> {
     let name = match command {
-        Command::RegisterNode { node } => &node.name,
-        Command::RegisterJob(request) => &request.job.name,
+        Command::Variable(change) => match &**change {
+            VariableChange::Put { items, .. } => std::str::from_utf8(&items.bytes).ok()?,
+            VariableChange::Delete { .. } | VariableChange::Reseal(_) => return None,
+        },
+        Command::RegisterNode { node } => node.name.as_str(),
+        Command::RegisterJob(request) => request.job.name.as_str(),
         _ => return None,
     };
     // What runs work has other names.
@@ -87,6 +129,11 @@ pub(crate) fn read(state: &State, key: &str) -> (Option<String>, u64) {
     if key.starts_with(JOB) {
         let job = state.job(&job_key(key));
         return (job.map(|job| job.name.clone()), job.map_or(0, |job| job.job_modify_index));
+    }
+    if key.starts_with(VARIABLE) {
+        let found = state.variable(&variable_key(key));
+        let text = found.map(|variable| String::from_utf8_lossy(&variable.items.bytes).into_owned());
+        return (text, found.map_or(0, |variable| variable.modify_index));
     }
     (state.node(&key.into()).map(|node| node.name.clone()), 0)
 }
@@ -113,7 +160,7 @@ impl World {
             let wish = Wish { client: number, key, only_if: None };
             match self.executor.below(6) {
                 0 | 1 => self.read(wish, &name, owner, server).await,
-                2 | 3 if wish.key.starts_with(JOB) => {
+                2 | 3 if is_swapped(&wish.key) => {
                     // What this server shows may be old: then somebody else was faster, and the swap must fail.
                     let only_if = Some(read(&server.view(), &wish.key));
                     let _ = self.write(Wish { only_if, ..wish }, &name, owner, server).await;
@@ -148,6 +195,10 @@ impl World {
         };
         let call = self.clients.of(&key, |history| history.call(client, input.clone()));
         let ask = async move {
+            if let Some(first) = needed_before(&command, &server.view()) {
+                // Should it not be taken, the write is refused.
+                let _ = server.propose(first).await;
+            }
             let proposed = server.propose(command).await;
             let view = server.view().log_index();
             (proposed, view)
@@ -156,15 +207,16 @@ impl World {
         match asked {
             Ok(Some((Ok(Proposed { log_index: index, outcome, .. }), view))) => {
                 self.trace.say(format_args!("client {client} wrote {key}={value} at {name}: entry {index}, {outcome:?}"));
+                let is_done = !matches!(outcome, Outcome::Refused(_));
                 let output = match input {
                     RegisterInput::Swap { .. } => {
-                        let is_done = !matches!(outcome, Outcome::Refused(_));
                         self.trace.count(if is_done { "swapped" } else { "not swapped" });
                         RegisterOutput::Swapped(is_done)
                     }
                     _ => RegisterOutput::Written,
                 };
-                self.clients.of(&key, |history| history.answer(call, output));
+                let has_no_key = matches!(outcome, Outcome::Refused(Refusal::Variable(VariableRefusal::NoSuchKey(_))));
+                self.clients.of(&key, |history| if has_no_key { history.refuse(call) } else { history.answer(call, output) });
                 self.clients.answered.set(self.clients.answered.get() + 1);
                 self.clients.seen.set(self.clients.seen.get().max(index));
                 if view < index {
@@ -221,7 +273,7 @@ impl World {
         // A write in doubt that nobody read changes nothing: an order with it is as good without, and each would double the search. Not so where
         // somebody swaps, whom it may have stood in the way of.
         let found = self.clients.found.borrow();
-        let unseen = self.clients.in_doubt.take().into_iter().filter(|(key, _, value)| !key.starts_with(JOB) && !found.contains(value));
+        let unseen = self.clients.in_doubt.take().into_iter().filter(|(key, _, value)| !is_swapped(key) && !found.contains(value));
         unseen.for_each(|(key, call, _)| self.clients.of(&key, |history| history.refuse(call)));
         for (key, history) in &*self.clients.histories.borrow() {
             let operations = history.operations();

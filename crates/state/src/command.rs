@@ -7,6 +7,7 @@ use crate::{
     requests::RequestId,
     restore::{Restore, RestoreRefusal, Restored, StageRestore},
     tokens::{FOUNDING_TIME, JoinRole, MAX_FOUNDERS, MAX_JOIN_TOKENS, MAX_REFUSED_AGENTS},
+    variables::{VariableChange, VariableRefusal},
 };
 pub use floe_model::alloc::AllocUpdate;
 use floe_model::{
@@ -23,7 +24,8 @@ use std::collections::BTreeSet;
 /// | 1 | the first one |
 /// | 2, 3 | what [`Command::since`] says |
 /// | 4 | [`crate::restore::ENDED_AFTER_A_PLAN`] |
-pub const CLUSTER_VERSION: u32 = 4;
+/// | 5 | variables |
+pub const CLUSTER_VERSION: u32 = 5;
 
 /// What the leader puts into an entry because a pure function has neither clock nor chance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -207,6 +209,8 @@ pub enum Command {
     },
     /// Root keys, and what is sealed with them.
     Keyring(Box<KeyringChange>),
+    /// A variable, whose items are sealed.
+    Variable(Box<VariableChange>),
 }
 
 /// See [`Command::ReportDigest`].
@@ -228,6 +232,7 @@ impl Command {
     /// The first cluster version in which all servers know this command. It must not be written before.
     pub fn since(&self) -> u32 {
         match self {
+            Command::Variable(_) => 5,
             Command::Keyring(_) => 3,
             Command::ReportDigest(_)
             | Command::AcceptServer { .. }
@@ -292,6 +297,7 @@ impl Command {
             Command::AdvanceRotation { .. } => "advance-rotation",
             Command::CancelRotation { .. } => "cancel-rotation",
             Command::Keyring(change) => change.name(),
+            Command::Variable(change) => change.name(),
         }
     }
 }
@@ -338,6 +344,15 @@ pub enum Outcome {
     Plan {
         /// Nodes where placements did not fit any more; nothing was placed there.
         rejected: Vec<NodeId>,
+    },
+    /// A variable was written; its modify index is that of the entry.
+    Variable {
+        /// When it was made.
+        create_index: u64,
+        /// The same as a time, in nanoseconds since 1970.
+        create_time: i64,
+        /// When it was written, in nanoseconds since 1970.
+        modify_time: i64,
     },
     /// A backup was restored.
     Restored(Restored),
@@ -442,6 +457,9 @@ pub enum Refusal {
     /// What is not done to the root keys.
     #[error(transparent)]
     Keyring(#[from] KeyringRefusal),
+    /// What is not done to a variable.
+    #[error(transparent)]
+    Variable(#[from] VariableRefusal),
     /// A token for the other role.
     #[error("the join token is for a {given}, but this machine joins as a {wanted}: make one with -{wanted}")]
     JoinTokenRole {

@@ -31,6 +31,7 @@ impl State {
             evals: self.evals.clone(),
             deployments: self.deployments.clone(),
             services: self.services.clone(),
+            variables: self.variables.clone(),
             derived: self.derived.clone(),
             ..State::default()
         }
@@ -49,8 +50,9 @@ impl State {
         let evals = self.evals.values().map(|e| e.modify_index);
         let deployments = self.deployments.values().map(|d| d.modify_index);
         let services = self.services.values().map(|s| s.modify_index);
+        let variables = self.variables.values().map(|v| v.modify_index);
         let keys = self.root_keys.values().map(|k| k.modify_index);
-        jobs.chain(nodes).chain(allocs).chain(evals).chain(deployments).chain(services).chain(keys).max().unwrap_or(0)
+        jobs.chain(nodes).chain(allocs).chain(evals).chain(deployments).chain(services).chain(variables).chain(keys).max().unwrap_or(0)
     }
 
     /// The digest of the content: of all tables that have rows, by their names, so that a table that a later version adds changes nothing as
@@ -61,9 +63,10 @@ impl State {
         Digest::of(&tables)
     }
 
-    /// Whether nothing would be lost if the content were replaced: no jobs, no allocations, no deployments. Nodes come back by themselves.
+    /// Whether nothing would be lost if the content were replaced: no jobs, no allocations, no deployments, no variables. Nodes come back by
+    /// themselves.
     pub fn is_empty(&self) -> bool {
-        [self.jobs.len(), self.allocs.len(), self.deployments.len()] == [0; 3]
+        [self.jobs.len(), self.allocs.len(), self.deployments.len(), self.variables.len()] == [0; 4]
     }
 
     /// The rows of each table by its name.
@@ -82,11 +85,12 @@ impl State {
             measure(self.evals.values()),
             measure(self.deployments.values()),
             measure(self.services.values()),
+            measure(self.variables.values()),
         ];
         self.lens().into_iter().zip(bytes).map(|((name, rows), bytes)| TableSize { name, rows: rows as u64, bytes }).collect()
     }
 
-    fn lens(&self) -> [(&'static str, usize); 8] {
+    fn lens(&self) -> [(&'static str, usize); 9] {
         [
             ("jobs", self.jobs.len()),
             ("job_versions", self.job_versions.len()),
@@ -96,6 +100,7 @@ impl State {
             ("evals", self.evals.len()),
             ("deployments", self.deployments.len()),
             ("services", self.services.len()),
+            ("variables", self.variables.len()),
         ]
     }
 }

@@ -10,7 +10,7 @@ use twox_hash::XxHash3_128;
 
 /// The form in which rows are hashed: two states can be compared when theirs is the same. Another release may write a row in another way, with
 /// a field more, so its digests are others without anything being wrong.
-pub const FORM: &str = concat!(env!("CARGO_PKG_VERSION"), "/2");
+pub const FORM: &str = concat!(env!("CARGO_PKG_VERSION"), "/3");
 
 /// 128 bits that stand for what a table or a state holds. Written as 32 hexadecimal digits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -85,6 +85,7 @@ impl State {
             evals,
             deployments,
             services,
+            variables,
             join_tokens,
             refused_agents,
             refused_clients,
@@ -107,6 +108,7 @@ impl State {
             ("evals", evals.digest()),
             ("deployments", deployments.digest()),
             ("services", services.digest()),
+            ("variables", variables.digest()),
             ("join_tokens", join_tokens.digest()),
             ("refused_agents", refused_agents.digest()),
             ("refused_clients", refused_clients.digest()),

@@ -12,7 +12,7 @@ use crate::{
     state::{State, TABLES},
     tokens::{Founding, JoinToken},
 };
-use floe_model::{Allocation, Deployment, Evaluation, Job, JobKey, Node, ServiceRegistration, job::JobSubmission};
+use floe_model::{Allocation, Deployment, Evaluation, Job, JobKey, Node, ServiceRegistration, Variable, job::JobSubmission};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -20,6 +20,8 @@ use std::{collections::BTreeMap, sync::Arc};
 const MAGIC: &[u8; 8] = b"floesnap";
 /// The version of the form below.
 const FORMAT: u32 = 1;
+/// How many tables there were before cluster version 5.
+const FIRST_TABLES: usize = 6;
 
 /// A snapshot that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +50,10 @@ struct Body {
     index: u64,
     offset: u64,
     cluster_version: u32,
-    table_index: [u64; TABLES],
+    /// Of the tables that there were first; an older build reads just as many.
+    table_index: [u64; FIRST_TABLES],
+    /// Of those that came later.
+    later_table_index: Vec<u64>,
     /// Every distinct job that anything below refers to.
     jobs: Vec<Job>,
     /// Places in `jobs` of present jobs.
@@ -62,6 +67,7 @@ struct Body {
     evals: Vec<Evaluation>,
     deployments: Vec<Deployment>,
     services: Vec<ServiceRegistration>,
+    variables: Vec<Variable>,
     join_tokens: Vec<JoinToken>,
     refused_agents: Vec<String>,
     refused_clients: Vec<String>,
@@ -102,11 +108,13 @@ impl State {
         let versions = self.job_versions.values().map(|j| pool.place(j)).collect();
         let allocs =
             self.allocs.values().map(|a| (Allocation { job: None, ..(**a).clone() }, a.job.as_deref().map(|j| pool.place(j)))).collect();
+        let (first, later) = self.table_index.split_first_chunk().expect("invariant: there are more tables than there were first");
         let body = Body {
             index: self.log_index,
             offset: self.offset,
             cluster_version: self.cluster_version,
-            table_index: self.table_index,
+            table_index: *first,
+            later_table_index: later.to_vec(),
             jobs: pool.jobs,
             present,
             versions,
@@ -116,6 +124,7 @@ impl State {
             evals: self.evals.values().map(|e| (**e).clone()).collect(),
             deployments: self.deployments.values().map(|d| (**d).clone()).collect(),
             services: self.services.values().map(|s| (**s).clone()).collect(),
+            variables: self.variables.values().map(|v| (**v).clone()).collect(),
             join_tokens: self.join_tokens.values().map(|t| (**t).clone()).collect(),
             refused_agents: self.refused_agents.keys().cloned().collect(),
             founding: self.founding.as_deref().cloned(),
@@ -153,6 +162,15 @@ impl State {
     }
 }
 
+/// The indexes of all tables. A table that an older build did not know has not changed yet.
+fn table_index(first: &[u64], later: &[u64]) -> [u64; TABLES] {
+    let mut all = [0; TABLES];
+    for (to, from) in all.iter_mut().zip(first.iter().chain(later)) {
+        *to = *from;
+    }
+    all
+}
+
 fn build(body: Body) -> Result<State, DecodeError> {
     let jobs: Vec<Arc<Job>> = body.jobs.into_iter().map(Arc::new).collect();
     let job_at = |place: u32, who: &str| jobs.get(place as usize).cloned().ok_or_else(|| DecodeError::MissingJob(who.to_owned()));
@@ -160,7 +178,7 @@ fn build(body: Body) -> Result<State, DecodeError> {
         log_index: body.index,
         offset: body.offset,
         cluster_version: body.cluster_version,
-        table_index: body.table_index,
+        table_index: table_index(&body.table_index, &body.later_table_index),
         restored: body.restored,
         staging: body.staging.map(Arc::new),
         ..State::default()
@@ -191,6 +209,9 @@ fn build(body: Body) -> Result<State, DecodeError> {
     }
     for service in body.services {
         state.set_service(Arc::new(service));
+    }
+    for variable in body.variables {
+        state.set_variable(Arc::new(variable));
     }
     for id in body.refused_agents {
         state.refused_agents.insert(id, ());

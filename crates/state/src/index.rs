@@ -6,12 +6,14 @@
 
 mod job;
 mod node;
+mod sealed;
 
 use crate::state::ServiceKey;
-use floe_model::{AllocId, Allocation, Deployment, Evaluation, JobKey, Node, NodeId, ServiceRegistration};
+use floe_model::{AllocId, Allocation, Deployment, Evaluation, JobKey, KeyId, Node, NodeId, ServiceRegistration, Variable};
 use imbl::{OrdMap, OrdSet};
 pub(crate) use job::OfJob;
 pub(crate) use node::OfNode;
+use sealed::Sealing;
 use std::sync::Arc;
 
 /// Everything that is derived from the tables.
@@ -20,6 +22,7 @@ pub(crate) struct Index {
     nodes: OrdMap<NodeId, Arc<OfNode>>,
     jobs: OrdMap<JobKey, Arc<OfJob>>,
     services_by_alloc: OrdMap<AllocId, OrdSet<ServiceKey>>,
+    variables: Sealing,
 }
 
 /// What is derived for one node or job. An empty one is not kept.
@@ -64,6 +67,21 @@ impl Index {
     /// A deployment's row becomes `new`.
     pub(crate) fn change_deployment(&mut self, old: Option<&Deployment>, new: Option<&Deployment>) {
         shift(&mut self.jobs, Deployment::job_key, old, new, OfJob::change_deployment);
+    }
+
+    /// How many variables are sealed with a root key.
+    pub(crate) fn variables_of(&self, key: &KeyId) -> usize {
+        self.variables.count(key)
+    }
+
+    /// How many bytes the sealed items of all variables take.
+    pub(crate) fn sealed_bytes(&self) -> u64 {
+        self.variables.bytes()
+    }
+
+    /// A variable's row becomes `new`.
+    pub(crate) fn change_variable(&mut self, old: Option<&Variable>, new: Option<&Variable>) {
+        self.variables.change(old, new);
     }
 
     /// A service registration comes.

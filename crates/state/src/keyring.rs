@@ -248,7 +248,7 @@ impl State {
 
     /// How many things are sealed with a root key.
     pub fn sealed_with(&self, id: &KeyId) -> usize {
-        self.sealed_authorities().filter(|authority| authority.key.key == *id).count()
+        self.sealed_authorities().filter(|authority| authority.key.key == *id).count() + self.variables_sealed_with(id)
     }
 }
 

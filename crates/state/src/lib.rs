@@ -23,6 +23,7 @@
 //! | `table`, [`digest`] | rows with the sum of their hashes; what a state amounts to, to compare servers by |
 //! | [`ids`] | ids from a seed |
 //! | [`keyring`] | root keys, and what is sealed with them |
+//! | [`variables`] | variables: small secrets under paths |
 //! | [`tokens`] | join tokens |
 //! | [`authorities`] | which authorities are trusted, and how far a change of them has come |
 //! | [`requests`] | what became of writes that carry an id |
@@ -46,6 +47,7 @@ mod rows;
 pub mod state;
 mod table;
 pub mod tokens;
+pub mod variables;
 
 pub use apply::{Applied, Change, Effects};
 pub use command::{Command, Entry, Outcome, Stamp};

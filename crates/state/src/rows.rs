@@ -1,7 +1,9 @@
 //! Rows come, change and go here, and nowhere else: each takes the derived index along.
 
 use crate::state::{ServiceKey, State};
-use floe_model::{AllocId, Allocation, Deployment, DeploymentId, EvalId, Evaluation, Node, NodeId, ServiceRegistration};
+use floe_model::{
+    AllocId, Allocation, Deployment, DeploymentId, EvalId, Evaluation, Node, NodeId, ServiceRegistration, Variable, VariableKey,
+};
 use std::sync::Arc;
 
 impl State {
@@ -61,6 +63,18 @@ impl State {
         let key = (service.namespace.clone(), service.service_name.clone(), service.id.clone());
         self.derived.add_service(key.clone(), &service);
         self.services.insert(key, service);
+    }
+
+    pub(crate) fn set_variable(&mut self, variable: Arc<Variable>) {
+        let old = self.variables.insert(variable.key.clone(), variable.clone());
+        self.derived.change_variable(old.as_deref(), Some(&variable));
+    }
+
+    /// Says whether there was one.
+    pub(crate) fn unset_variable(&mut self, key: &VariableKey) -> bool {
+        let old = self.variables.remove(key);
+        self.derived.change_variable(old.as_deref(), None);
+        old.is_some()
     }
 
     /// Returns the row that was there.

@@ -11,7 +11,8 @@ use crate::{
     tokens::{Founding, JoinToken},
 };
 use floe_model::{
-    AllocId, Allocation, Deployment, DeploymentId, EvalId, Evaluation, Job, JobKey, Namespace, Node, NodeId, ServiceRegistration,
+    AllocId, Allocation, Deployment, DeploymentId, EvalId, Evaluation, Job, JobKey, Namespace, Node, NodeId, ServiceRegistration, Variable,
+    VariableKey,
     job::{JobSubmission, JobSummary, TaskGroupSummary},
     keyring::KeyId,
 };
@@ -28,10 +29,11 @@ pub enum Table {
     Evals,
     Deployments,
     Services,
+    Variables,
 }
 
 /// How many tables there are.
-pub(crate) const TABLES: usize = 6;
+pub(crate) const TABLES: usize = 7;
 
 /// How many versions of a job are kept, beside the tagged ones.
 pub const TRACKED_JOB_VERSIONS: usize = 6;
@@ -56,6 +58,7 @@ pub struct State {
     pub(crate) evals: Rows<EvalId, Arc<Evaluation>>,
     pub(crate) deployments: Rows<DeploymentId, Arc<Deployment>>,
     pub(crate) services: Rows<ServiceKey, Arc<ServiceRegistration>>,
+    pub(crate) variables: Rows<VariableKey, Arc<Variable>>,
     pub(crate) join_tokens: Rows<String, Arc<JoinToken>>,
     /// Servers, each with the client that may run in it.
     pub(crate) refused_agents: Rows<String, ()>,

@@ -6,7 +6,7 @@ use crate::{
     requests::Request,
     tokens::JoinToken,
 };
-use floe_model::{Allocation, Deployment, Evaluation, Job, Node, ServiceRegistration, job::JobSubmission};
+use floe_model::{Allocation, Deployment, Evaluation, Job, Node, ServiceRegistration, Variable, job::JobSubmission};
 use imbl::OrdMap;
 use serde::Serialize;
 use std::{borrow::Borrow, ops::RangeBounds, sync::Arc};
@@ -35,6 +35,7 @@ rows_as_written!(
     Evaluation,
     Deployment,
     ServiceRegistration,
+    Variable,
     JoinToken,
     Request,
     WrappedKey,

@@ -65,7 +65,7 @@ fn a_wiped_cluster_gets_its_content_back() {
     assert_eq!(s.content().encode(), old.state.content().encode(), "rows are as they were, indexes included");
     assert_eq!((s.index(), done.index, s.log_index()), (old.state.index() + INDEX_GAP, s.index(), new.log.len() as u64));
     assert_eq!(s.staged_bytes(), 0);
-    for table in [Table::Jobs, Table::Nodes, Table::Allocs, Table::Evals, Table::Deployments, Table::Services] {
+    for table in [Table::Jobs, Table::Nodes, Table::Allocs, Table::Evals, Table::Deployments, Table::Services, Table::Variables] {
         assert_eq!(s.table_index(table), s.index(), "who waits for {table:?} hears of it");
     }
     // What comes afterwards is newer than anything.

@@ -5,7 +5,7 @@ use futures::{FutureExt, future::BoxFuture};
 use std::{path::Path, process::Command, time::Duration};
 
 /// As many bytes as floe's job has.
-const VALUE_BYTES: usize = super::floe::JOB_BYTES;
+const VALUE_BYTES: usize = super::floe::VALUE_BYTES;
 
 pub(crate) struct Etcd {
     servers: Vec<Process>,

@@ -5,15 +5,24 @@ use futures::{FutureExt, future::BoxFuture};
 use serde_json::{Value, json};
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::Path,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
-/// About what the job below has as JSON.
-pub(crate) const JOB_BYTES: usize = 256;
+/// How large a value is; about what the job below has as JSON.
+pub(crate) const VALUE_BYTES: usize = 256;
+
+/// What is written and read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Things {
+    Variables,
+    Jobs,
+}
 
 pub(crate) struct Floe {
+    things: Things,
     servers: Vec<Process>,
     /// What is written is always something new.
     edition: AtomicU64,
@@ -35,7 +44,10 @@ async fn members(server: usize) -> Option<Vec<Value>> {
 }
 
 impl Floe {
-    pub(crate) async fn begin(dir: &Path) -> Self {
+    pub(crate) async fn begin(dir: &Path, things: Things) -> Self {
+        let kek = dir.join("kek");
+        fs::write(&kek, (0..32).collect::<Vec<u8>>()).unwrap();
+        fs::set_permissions(&kek, fs::Permissions::from_mode(0o600)).unwrap();
         let mut servers = Vec::new();
         for n in 0..SERVERS {
             let mut config = json!({
@@ -43,6 +55,7 @@ impl Floe {
                 "data_dir": dir.join(format!("s{n}")),
                 "ports": { "http": http(n), "rpc": http(n) + 1 },
                 "server": { "enabled": true },
+                "keyring": { "file": { "path": kek } },
                 "autopilot": { "server_stabilization_time": "1s" },
             });
             if n > 0 {
@@ -65,7 +78,13 @@ impl Floe {
         while members(0).await.is_none_or(|all| all.iter().filter(is_voter).count() < SERVERS) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        Self { servers, edition: AtomicU64::new(0) }
+        let opens = |keys: Value| keys.as_array().is_some_and(|keys| keys.iter().any(|k| k["State"] == "active" && k["Closed"] == ""));
+        for n in 0..SERVERS {
+            while !ask(n, "GET", "/v1/operator/keyring/keys", &Value::Null).await.is_some_and(opens) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        Self { things, servers, edition: AtomicU64::new(0) }
     }
 }
 
@@ -78,6 +97,14 @@ impl Cluster for Floe {
     }
     fn write<'a>(&'a self, connection: &'a mut Connection, key: u64) -> BoxFuture<'a, bool> {
         let edition = self.edition.fetch_add(1, Ordering::Relaxed);
+        if self.things == Things::Variables {
+            let items = json!({ "Items": { "value": format!("{edition:0VALUE_BYTES$}") } });
+            return async move {
+                let (path, body) = (format!("/v1/var/k{key}"), items.to_string().into_bytes());
+                connection.send("PUT", &path, "application/json", body).await.is_some_and(|a| a.is_ok)
+            }
+            .boxed();
+        }
         let task = json!({ "Name": "t", "Driver": "exec", "Config": { "command": "/bin/true" } });
         let group = json!({ "Name": "g", "Count": 0, "Tasks": [task] });
         let job = json!({ "ID": format!("k{key}"), "Type": "service", "Meta": { "edition": edition.to_string() }, "TaskGroups": [group] });
@@ -88,7 +115,8 @@ impl Cluster for Floe {
         .boxed()
     }
     fn read<'a>(&'a self, connection: &'a mut Connection, key: u64) -> BoxFuture<'a, bool> {
-        async move { connection.send("GET", &format!("/v1/job/k{key}"), "application/json", Vec::new()).await.is_some_and(|a| a.is_ok) }
+        let kind = if self.things == Things::Variables { "var" } else { "job" };
+        async move { connection.send("GET", &format!("/v1/{kind}/k{key}"), "application/json", Vec::new()).await.is_some_and(|a| a.is_ok) }
             .boxed()
     }
     fn leader(&self) -> BoxFuture<'_, Option<usize>> {

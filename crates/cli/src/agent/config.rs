@@ -396,12 +396,14 @@ impl AgentConfig {
         snapshot::config(&self.file.snapshot)
     }
 
-    /// Reads the keys that wrap the root keys; `None` when there are no `keyring` blocks. They must lie outside of `data`.
+    /// Reads the keys that wrap the root keys; `None` when there are no `keyring` blocks. They must lie outside of `data`. What ends with the
+    /// process has a key that does, too.
     pub(crate) fn open_keks(&self, data: &Path) -> anyhow::Result<Option<Keks>> {
-        if self.keks.is_empty() {
-            return Ok(None);
+        if !self.keks.is_empty() {
+            return Ok(Some(Keks::open(self.keks.clone(), Some(data))?));
         }
-        Ok(Some(Keks::open(self.keks.clone(), Some(data))?))
+        let ends_with_us = self.data_dir.is_none();
+        Ok(if ends_with_us { Some(Keks::throwaway()?) } else { None })
     }
 
     /// How old root keys become.

@@ -14,6 +14,7 @@ mod server;
 mod service;
 mod source;
 mod up;
+mod var;
 
 use crate::args::{
     AllocCommand, AutopilotCommand, CaCommand, Cli, Command, ConfigCommand, Global, JobCommand, NodeCommand, OperatorCommand, RaftCommand,
@@ -55,6 +56,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             ServiceCommand::List { json } => wait(service::list(&client(global)?, json)),
             ServiceCommand::Info(args) => wait(service::info(&client(global)?, &args)),
         },
+        Command::Var { command } => wait(var::command(&client(global)?, &command)),
         Command::Server { command } => match command {
             ServerCommand::Members { json } => wait(server::members(&client(global)?, json)),
             ServerCommand::BootstrapSecret => Ok(server::bootstrap_secret()),

@@ -58,6 +58,8 @@ fn told(world: &World, agent: &Agent) -> Value {
     let address = format!("http://{}", agent.http());
     world.floe(&["operator", "snapshot", "save", "-overwrite", file.to_str().unwrap(), "-address", &address]).ok();
     let saved = world.floe(&["operator", "snapshot", "inspect", "-json", file.to_str().unwrap()]).json();
+    let variables: Value =
+        agent.api().get("/v1/vars").as_array().unwrap().iter().map(|v| agent.api().get(&format!("/v1/var/{}", text(&v["Path"])))).collect();
     json!({
         "version": CLUSTER_VERSION,
         "digest": saved["ContentDigest"],
@@ -70,6 +72,7 @@ fn told(world: &World, agent: &Agent) -> Value {
         "services": agent.api().get("/v1/services"),
         "nodes": rows("/v1/nodes", &["ID", "Name"]),
         "keys": rows("/v1/operator/keyring/keys", &["KeyID", "State", "Closed", "Sealed"]),
+        "variables": variables,
     })
 }
 
@@ -105,6 +108,7 @@ fn make(world: &World) -> PathBuf {
     for edition in 0..3 {
         api.evaluate(&service("idle", "true").copies(0).set(|j| j["Meta"] = json!({ "edition": edition.to_string() })));
     }
+    api.put("/v1/var/app/db", &json!({ "Items": { "password": "hunter2" } }));
     let alloc = api.run_one(&web("web").announced("web", &["a"]).restarts(10, 10));
     api.wait("web is deployed", "/v1/job/web/deployment", |d| (d["Status"] == "successful").then_some(()));
     // A membership of one, and a snapshot, which a recovered server makes when it starts.
@@ -144,6 +148,10 @@ fn goes_on(packed: &Path) {
     world(|world| {
         let (agent, mut expected) = unpack(world, packed);
         let mut found = tell_alone(world, &agent);
+        if expected.get("variables").is_none() {
+            // There were none before version 5.
+            expected["variables"] = json!([]);
+        }
         if expected["version"] != CLUSTER_VERSION {
             // Rows may have come to hold more since; all else must be as it was.
             for told in [&mut expected, &mut found] {

@@ -8,6 +8,7 @@ use crate::{
     api::{Api, text},
     http::Request,
     job::service,
+    keyring::kek,
     world::{
         World, eventually,
         hosts::{Host, cut, heal},
@@ -16,7 +17,7 @@ use crate::{
 };
 use floe_history::{Answer, History, Operation, Register, RegisterInput, RegisterOutput, STEPS, Verdict, check, check_each};
 use nix::sys::signal::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::{
     collections::BTreeMap,
     io,
@@ -31,8 +32,10 @@ use std::{
 
 /// How many clients ask at once.
 const CLIENTS: u64 = 8;
-/// How many jobs they write and read.
-const JOBS: u64 = 4;
+/// How many jobs and variables they write and read, every other a job.
+const REGISTERS: u64 = 6;
+/// What the names of jobs begin with.
+const JOB: &str = "job";
 /// How long a fault lasts: longer than an election.
 const FAULT: Duration = Duration::from_millis(1500);
 /// How many operations are answered after a fault before the next one comes.
@@ -47,7 +50,7 @@ type Input = RegisterInput<u64>;
 type Output = RegisterOutput<u64>;
 type Shared = Mutex<History<(String, Input), Output>>;
 
-/// What a job is at a moment: what was written, and the index that a swap must name.
+/// What a job or a variable is at a moment: what was written, and the index that a swap must name.
 #[derive(Clone, Copy, Default)]
 struct Seen {
     value: Option<u64>,
@@ -62,7 +65,7 @@ enum End {
     Unknown,
 }
 
-/// A client: what it knows of each job, and its way to the servers.
+/// A client: what it knows of each register, and its way to the servers.
 struct Client<'a> {
     number: u64,
     seed: u64,
@@ -78,9 +81,9 @@ impl Client<'_> {
     fn run(&mut self, stop: &AtomicBool) {
         while !stop.load(Ordering::Relaxed) {
             self.turn += 1;
-            // Each client takes the jobs, servers and operations in another order.
+            // Each client takes the registers, servers and operations in another order.
             let mixed = mix(self.seed.wrapping_mul(CLIENTS).wrapping_add(self.number), self.turn);
-            let key = format!("register-{}", mixed % JOBS);
+            let key = key(mixed % REGISTERS);
             // Mostly the same server, so that not all clients come to wait for one that is cut off.
             let stray = if (mixed / 8).is_multiple_of(16) { mixed / 128 } else { 0 };
             let api = self.apis[usize::try_from(self.number + stray).unwrap() % self.apis.len()];
@@ -98,10 +101,10 @@ impl Client<'_> {
         let call = self.history.lock().unwrap().call(self.number, (key.to_owned(), input.clone()));
         let end = match &input {
             RegisterInput::Read => self.read(api, key),
-            RegisterInput::Write(value) => write(api, &job(key, *value)),
+            RegisterInput::Write(value) => send(api, &request(key, *value, None), &RegisterOutput::Written),
             RegisterInput::Swap { new, .. } => {
                 let index = self.seen.get(key).copied().unwrap_or_default().index;
-                swap(api, &job(key, *new), index)
+                send(api, &request(key, *new, Some(index)), &RegisterOutput::Swapped(true))
             }
         };
         let mut history = self.history.lock().unwrap();
@@ -113,14 +116,20 @@ impl Client<'_> {
     }
 
     fn read(&mut self, api: Api, key: &str) -> End {
-        let response = match api.try_send(&Request::get(&format!("/v1/job/{key}"))) {
+        let path = if is_job(key) { format!("/v1/job/{key}") } else { format!("/v1/var/{key}") };
+        let response = match api.try_send(&Request::get(&path)) {
             Ok(response) => response,
             Err(error) => return failed(&error),
         };
         let seen = match response.status() {
             200 => {
-                let job = response.json();
-                Seen { value: Some(text(&job["Meta"]["value"]).parse().unwrap()), index: job["JobModifyIndex"].as_u64().unwrap() }
+                let found = response.json();
+                let (value, index) = if is_job(key) {
+                    (&found["Meta"]["value"], &found["JobModifyIndex"])
+                } else {
+                    (&found["Items"]["value"], &found["ModifyIndex"])
+                };
+                Seen { value: Some(text(value).parse().unwrap()), index: index.as_u64().unwrap() }
             }
             404 => Seen::default(),
             _ => return End::Unknown,
@@ -156,27 +165,36 @@ impl Drop for StopAtEnd<'_> {
     }
 }
 
-/// A job that places nothing and says this.
-fn job(key: &str, value: Option<u64>) -> Value {
-    service(key, "true").copies(0).set(|j| j["Meta"] = json!({ "value": value.unwrap().to_string() })).json().clone()
+/// The name of a register.
+fn key(number: u64) -> String {
+    format!("{}-{number}", if number.is_multiple_of(2) { JOB } else { "variable" })
 }
 
-fn write(api: Api, job: &Value) -> End {
-    send(api, &json!({ "Job": job }), &RegisterOutput::Written)
+fn is_job(key: &str) -> bool {
+    key.starts_with(JOB)
 }
 
-fn swap(api: Api, job: &Value, index: u64) -> End {
-    send(api, &json!({ "Job": job, "EnforceIndex": true, "JobModifyIndex": index }), &RegisterOutput::Swapped(true))
+/// Writes a value: as what a job says that places nothing, or into a variable. With an index only if the register still has that.
+fn request(key: &str, value: Option<u64>, only_at: Option<u64>) -> Request {
+    let value = value.unwrap().to_string();
+    if is_job(key) {
+        let job = service(key, "true").copies(0).set(|j| j["Meta"] = json!({ "value": value })).json().clone();
+        let body = json!({ "Job": job, "EnforceIndex": only_at.is_some(), "JobModifyIndex": only_at.unwrap_or(0) });
+        return Request::new("PUT", "/v1/jobs").body(body.to_string());
+    }
+    let cas = only_at.map_or(String::new(), |index| format!("?cas={index}"));
+    Request::new("PUT", &format!("/v1/var/{key}{cas}")).body(json!({ "Items": { "value": value } }).to_string())
 }
 
-fn send(api: Api, body: &Value, done: &Output) -> End {
-    let response = match api.try_send(&Request::new("PUT", "/v1/jobs").body(body.to_string())) {
+fn send(api: Api, request: &Request, done: &Output) -> End {
+    let response = match api.try_send(request) {
         Ok(response) => response,
         Err(error) => return failed(&error),
     };
     let text = response.text();
     match response.status() {
         200 => End::Answer(done.clone()),
+        409 => End::Answer(RegisterOutput::Swapped(false)),
         _ if text.contains("Enforcing job modify index") => End::Answer(RegisterOutput::Swapped(false)),
         _ if text.contains("no server leads at present") => End::Refused,
         status => {
@@ -190,15 +208,24 @@ fn send(api: Api, body: &Value, done: &Output) -> End {
 fn three(world: &World) -> (Vec<Arc<Agent>>, Vec<Host>) {
     let hosts: Vec<Host> = (0..3).map(|_| world.host()).collect();
     let soon = json!({ "server_stabilization_time": "1s", "last_contact_threshold": "1s" });
+    let keyring = json!({ "file": { "path": kek(world, "servers.kek") } });
     let mut servers: Vec<Arc<Agent>> = Vec::new();
     for host in &hosts {
-        let builder = world.agent(&format!("s{}", servers.len() + 1)).on(*host).set(|c| c["autopilot"] = soon.clone());
+        let builder = world.agent(&format!("s{}", servers.len() + 1)).on(*host).set(|c| {
+            c["autopilot"] = soon.clone();
+            c["keyring"] = keyring.clone();
+        });
         let builder = if let Some(first) = servers.first() { builder.joins(first) } else { builder.server_only() };
         servers.push(builder.start());
     }
     eventually("three vote", || {
         let all = servers[0].api().try_get("/v1/operator/raft/configuration")?;
         (all["Servers"].as_array()?.iter().filter(|m| m["Voter"] == true).count() == 3).then_some(())
+    });
+    // Variables are refused until then.
+    eventually("there is a root key", || {
+        let keys = servers[0].api().try_get("/v1/operator/keyring/keys")?;
+        keys.as_array()?.iter().any(|key| key["State"] == "active" && key["Closed"] == "").then_some(())
     });
     (servers, hosts)
 }

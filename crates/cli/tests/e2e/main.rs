@@ -55,4 +55,5 @@ mod tasks;
 mod templates;
 mod up;
 mod updates;
+mod variables;
 mod wire;

@@ -8,7 +8,7 @@ use axum::{
 };
 use floe_api::{INDEX_HEADER, KNOWN_LEADER_HEADER, LAST_CONTACT_HEADER, NEXT_TOKEN_HEADER, REASON_HEADER, Reason};
 use floe_consensus::ProposeError;
-use floe_state::{command::Refusal, keyring::KeyringRefusal};
+use floe_state::{command::Refusal, keyring::KeyringRefusal, variables::VariableRefusal};
 use serde::Serialize;
 
 /// What a read is true of.
@@ -163,7 +163,8 @@ fn refused(refusal: &Refusal) -> Failure {
         Refusal::AllocNotFound(_) => Failure::not_found("alloc"),
         Refusal::DeploymentNotFound(_) => Failure::not_found("deployment"),
         Refusal::Keyring(KeyringRefusal::NotFound(_)) => Failure::text(StatusCode::NOT_FOUND, refusal.to_string()),
-        Refusal::Restore(_) | Refusal::Keyring(_) => Failure::bad(refusal),
+        Refusal::Variable(VariableRefusal::Conflict { .. }) => Failure::text(StatusCode::CONFLICT, refusal.to_string()),
+        Refusal::Restore(_) | Refusal::Keyring(_) | Refusal::Variable(_) => Failure::bad(refusal),
         // Clients match the words; the code is what they have always got.
         Refusal::IndexConflict { .. } => Failure::text(StatusCode::INTERNAL_SERVER_ERROR, refusal.to_string()),
         Refusal::VersionGoesBack { .. }

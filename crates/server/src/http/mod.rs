@@ -22,6 +22,7 @@ mod plan;
 mod proxy;
 mod services;
 mod snapshot;
+mod variables;
 mod waiting;
 
 use crate::server::Server;
@@ -257,6 +258,10 @@ async fn run(ctx: &Ctx, route: Route) -> Result<Reply, Failure> {
         Route::RootKeys => keyring::list(ctx).await,
         Route::RotateRootKey => keyring::rotate(ctx).await,
         Route::RemoveRootKey(id) => keyring::remove(ctx, id).await,
+        Route::Variables => variables::list(ctx).await,
+        Route::Variable(path) => variables::read(ctx, path).await,
+        Route::PutVariable(path) => variables::put(ctx, path).await,
+        Route::DeleteVariable(path) => variables::delete(ctx, path).await,
         Route::RevokeNode(id) => operator::revoke(ctx, id).await,
         Route::JoinToken => operator::join_token(ctx).await,
         Route::SaveSnapshot => snapshot::save(ctx).await,
@@ -267,11 +272,15 @@ async fn run(ctx: &Ctx, route: Route) -> Result<Reply, Failure> {
 impl Ctx {
     /// Writes a change; once, if the caller gave it an id.
     pub(crate) async fn write(&self, command: Command) -> Result<(u64, Outcome), Failure> {
-        let command = match self.request.clone() {
+        Ok(self.server()?.propose(self.once(command)).await?)
+    }
+
+    /// The change, to be made once if the caller gave it an id.
+    fn once(&self, command: Command) -> Command {
+        match self.request.clone() {
             Some(request) => Command::Once { request, command: Box::new(command) },
             None => command,
-        };
-        Ok(self.server()?.propose(command).await?)
+        }
     }
 
     /// The server part. An agent without one never comes here: `dispatch` passes those requests on.

@@ -3,13 +3,19 @@
 use super::{NO_KEK, TRY_AGAIN};
 use crate::{Server, server::ServerError};
 use floe_control::keyring::{Holdings, Step, steps};
-use floe_keyring::{KekError, Keks, RootKey, SealError};
+use floe_keyring::{KekError, Keks, OpenError, RootKey, SealError};
 use floe_model::keyring::KeyId;
 use floe_state::{
     Command,
     keyring::{Activation, KeyringChange, NewKey, SealedAuthority, authority_context},
+    variables::{Resealed, VariableChange},
 };
 use tokio::time::Instant;
+
+/// How much of sealed items goes into one entry.
+const RESEAL_BYTES: usize = 256 << 10;
+/// What a variable takes beside them.
+const RESEAL_ROW_BYTES: usize = 256;
 
 /// A change of the root keys that is not made.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +29,9 @@ pub(crate) enum KeyringError {
     /// No key was drawn, or nothing was sealed.
     #[error(transparent)]
     Seal(#[from] SealError),
+    /// A variable does not open.
+    #[error("variable {0}: {1}; write it anew, or purge it (floe var purge)")]
+    Open(String, OpenError),
     /// It did not get into the log.
     #[error(transparent)]
     Propose(#[from] ServerError),
@@ -102,11 +111,47 @@ async fn carry_out(server: &Server, step: Step) -> Result<(), KeyringError> {
         }
         Step::Rewrap(id) => rewrap(server, id).await,
         Step::Seal(certificate) => seal(server, certificate).await,
+        Step::Reseal(id) => reseal(server, &id).await,
         Step::Forget(id) => {
             propose(server, KeyringChange::Delete { id: id.clone(), force: false }).await?;
             tracing::info!(key = %id, "a root key with which nothing is sealed was forgotten");
             Ok(())
         }
+    }
+}
+
+/// Seals all variables of a key anew, some at a time: what is one entry must stay small.
+async fn reseal(server: &Server, id: &KeyId) -> Result<(), KeyringError> {
+    let key = server.root_keys().get(id).ok_or(KeyringError::Changed)?;
+    let mut done = 0;
+    loop {
+        let state = server.view();
+        let active = state.active_root_key().and_then(|key| server.root_keys().get(&key.id)).ok_or(KeyringError::Changed)?;
+        let (mut batch, mut bytes, mut damaged) = (Vec::new(), 0, None);
+        for variable in state.variables().filter(|variable| variable.items.key == *id) {
+            if bytes >= RESEAL_BYTES {
+                break;
+            }
+            let context = variable.key.context();
+            // One that does not open holds up no other.
+            let plain = match key.open(&context, &variable.items) {
+                Ok(plain) => plain,
+                Err(error) => {
+                    damaged = Some(KeyringError::Open(variable.key.to_string(), error));
+                    continue;
+                }
+            };
+            let resealed =
+                Resealed { key: variable.key.clone(), modify_index: variable.modify_index, items: active.seal(&context, &plain)? };
+            bytes += resealed.items.bytes.len() + RESEAL_ROW_BYTES;
+            batch.push(resealed);
+        }
+        if batch.is_empty() {
+            tracing::info!(key = %id, by = %active.id(), variables = done, "variables were sealed anew with another root key");
+            return damaged.map_or(Ok(()), Err);
+        }
+        done += batch.len();
+        server.propose(Command::Variable(Box::new(VariableChange::Reseal(batch)))).await?;
     }
 }
 

@@ -92,7 +92,7 @@ impl Desk {
                     self.nodes = state.nodes().count();
                 }
                 Change::Alloc(id) => room |= state.alloc(id).is_none_or(|a| a.is_terminal()),
-                Change::Job(_) | Change::Deployment(_) | Change::Service { .. } | Change::Everything => {}
+                Change::Job(_) | Change::Deployment(_) | Change::Service { .. } | Change::Variable(_) | Change::Everything => {}
             }
         }
         if room {

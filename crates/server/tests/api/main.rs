@@ -9,6 +9,7 @@ mod lists;
 mod objects;
 mod plan;
 mod snapshot;
+mod variables;
 mod wire;
 mod world;
 mod writes;

@@ -26,7 +26,7 @@ async fn what_is_not_there_is_refused_in_plain_text() {
     world.get("/").await.fails(404, "no such path: /");
     world.get("/v1/jobs/parse").await.fails(405, "method GET not allowed on /v1/jobs/parse");
     world.delete("/v1/nodes").await.fails(405, "method DELETE not allowed on /v1/nodes");
-    world.get("/v1/vars").await.fails(501, "not supported yet: GET /v1/vars");
+    world.get("/v1/volumes").await.fails(501, "not supported yet: GET /v1/volumes");
     world.put("/v1/job/web/periodic/force", &json!({})).await.fails(501, "not supported yet: PUT /v1/job/web/periodic/force");
     let patch = Request::patch("/v1/jobs").body(Body::empty()).unwrap();
     world.send(patch).await.fails(405, "method not allowed");

@@ -12,6 +12,7 @@ use floe_api::{
     types::PartHealth,
 };
 use floe_consensus::{Config, Consensus, DataFolder, ServerAddress};
+use floe_keyring::Keks;
 use floe_model::{AllocClientStatus, Job, Node, NodeId, TaskState, alloc::AllocDeploymentStatus, alloc::TaskPhase, node::DriverInfo};
 use floe_rpc::{Channels, Security, Servers};
 use floe_server::{
@@ -42,11 +43,20 @@ pub struct World {
 
 impl World {
     pub async fn new() -> World {
+        Self::with_keks(None).await
+    }
+
+    /// A server that seals.
+    pub async fn sealing() -> World {
+        Self::with_keks(Some(Arc::new(Keks::throwaway().unwrap()))).await
+    }
+
+    async fn with_keks(keks: Option<Arc<Keks>>) -> World {
         let folder = tempfile::tempdir().unwrap();
         let address = ServerAddress::new("one".to_owned(), "127.0.0.1:4647".to_owned());
         let consensus =
             Consensus::open(Config::single("one".to_owned().into(), DataFolder::open(folder.path()).unwrap(), address)).await.unwrap();
-        let server = Server::start(ServerConfig { workers: 1, ..ServerConfig::default() }, consensus, None);
+        let server = Server::start(ServerConfig { workers: 1, keks, ..ServerConfig::default() }, consensus, None);
         let router = http::router(Agent {
             server: Some(server.clone()),
             node: Arc::new(OnceLock::from(Arc::new(FakeNode) as Arc<dyn NodeApi>)),

@@ -10,7 +10,7 @@ use crate::{
     },
 };
 use floe_model::keyring::{KeyId, Wrapped};
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 impl Writer<'_> {
     pub(super) fn keyring(&mut self, change: &KeyringChange) -> Result<Outcome, Refusal> {
@@ -75,11 +75,10 @@ impl Writer<'_> {
 
     /// The active key is active no more; with a full rotation all that is sealed, with whatever key, is to be sealed anew.
     fn retire_others(&mut self, full: bool) {
-        let in_use: BTreeSet<KeyId> = self.state.sealed_authorities().map(|sealed| sealed.key.key.clone()).collect();
         let old: Vec<(KeyId, KeyState)> = self.state.root_keys().map(|key| (key.id.clone(), key.state)).collect();
         for (id, state) in old {
             match state {
-                KeyState::Active | KeyState::Inactive if full && in_use.contains(&id) => self.turn(&id, KeyState::Rekeying),
+                KeyState::Active | KeyState::Inactive if full && self.state.sealed_with(&id) > 0 => self.turn(&id, KeyState::Rekeying),
                 KeyState::Active => self.turn(&id, KeyState::Inactive),
                 KeyState::Prepublished { .. } | KeyState::Inactive | KeyState::Rekeying => {}
             }
@@ -87,7 +86,7 @@ impl Writer<'_> {
     }
 
     /// Where all is sealed anew, rekeying is over.
-    fn end_rekeying(&mut self) {
+    pub(super) fn end_rekeying(&mut self) {
         let rekeying = self.state.root_keys().filter(|key| key.state == KeyState::Rekeying).map(|key| key.id.clone());
         for id in rekeying.collect::<Vec<_>>() {
             if self.state.sealed_with(&id) == 0 {
@@ -96,7 +95,7 @@ impl Writer<'_> {
         }
     }
 
-    fn turn(&mut self, id: &KeyId, state: KeyState) {
+    pub(super) fn turn(&mut self, id: &KeyId, state: KeyState) {
         let Some(key) = self.state.root_key(id) else { return };
         let key = WrappedKey { state, since: self.now, modify_index: self.index, ..(**key).clone() };
         self.state.root_keys.insert(id.clone(), Arc::new(key));

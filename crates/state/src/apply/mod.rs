@@ -14,6 +14,7 @@ mod plans;
 mod restore;
 mod services;
 mod tokens;
+mod variables;
 mod writer;
 
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
     requests::{Request, RequestId},
     state::State,
 };
-use floe_model::{AllocId, DeploymentId, EvalId, JobKey, NodeId};
+use floe_model::{AllocId, DeploymentId, EvalId, JobKey, NodeId, VariableKey};
 use writer::Writer;
 
 /// What an entry did.
@@ -54,6 +55,7 @@ pub enum Change {
         namespace: floe_model::Namespace,
         name: String,
     },
+    Variable(VariableKey),
     /// A backup was restored: every row of every table may be another one.
     Everything,
 }
@@ -108,6 +110,7 @@ impl Writer<'_> {
             Command::AdvanceRotation { round } => self.advance_rotation(*round),
             Command::CancelRotation { round } => self.cancel_rotation(*round),
             Command::Keyring(change) => self.keyring(change),
+            Command::Variable(change) => self.variable(change),
             Command::UpdateDeployment { id, status, description } => self.update_deployment(id, *status, description),
         }
     }

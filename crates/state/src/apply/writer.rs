@@ -7,7 +7,7 @@ use crate::{
 };
 use floe_model::{
     AllocId, Allocation, Deployment, DeploymentId, EvalId, EvalStatus, EvalTrigger, Evaluation, Job, JobKey, Node, NodeId,
-    ServiceRegistration, Timestamp,
+    ServiceRegistration, Timestamp, Variable, VariableKey,
 };
 use std::sync::Arc;
 
@@ -137,6 +137,18 @@ impl Writer<'_> {
         let Some(service) = self.state.unset_service(key) else { return };
         let change = Change::Service { namespace: service.namespace.clone(), name: service.service_name.clone() };
         self.touch(Table::Services, change);
+    }
+
+    pub(super) fn put_variable(&mut self, variable: Variable) {
+        let key = variable.key.clone();
+        self.state.set_variable(Arc::new(variable));
+        self.touch(Table::Variables, Change::Variable(key));
+    }
+
+    pub(super) fn remove_variable(&mut self, key: &VariableKey) {
+        if self.state.unset_variable(key) {
+            self.touch(Table::Variables, Change::Variable(key.clone()));
+        }
     }
 
     /// A new evaluation of `job`, written.

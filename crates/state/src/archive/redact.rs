@@ -2,7 +2,7 @@
 //!
 //! What users write into jobs as free text is replaced, wherever it stands: environments, templates, metadata, drivers' configurations (but for
 //! the command and the image), arguments, sources and headers of downloads, bodies and headers of checks, tags of services, payloads, and the
-//! text that a job was made from. What is there stays there: keys, counts, names, resources, networks, statuses, times and indexes. Nodes are as they
+//! text that a job was made from. Of variables, which are sealed, nothing is left but their names. What is there stays there: keys, counts, names, resources, networks, statuses, times and indexes. Nodes are as they
 //! were: every client can read them.
 
 use crate::{State, table::Rows};
@@ -62,6 +62,11 @@ impl State {
         }
         for (key, row) in self.submissions.iter() {
             state.submissions.insert(key.clone(), Arc::new(submission(row)));
+        }
+        for row in self.variables.values() {
+            let mut variable = (**row).clone();
+            (variable.items.nonce, variable.items.bytes) = (Vec::new(), Vec::new());
+            state.set_variable(Arc::new(variable));
         }
         for (key, row) in self.services.iter() {
             let mut service = (**row).clone();
