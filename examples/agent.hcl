@@ -19,7 +19,8 @@ data_dir = "/var/lib/floe"
 #   rpc = true # false: agents speak in the clear, which is refused anywhere but on loopback; with -dev the default is false
 # }
 
-# Where others reach this agent, when that is not where it listens: an address, with a port if that is another one, too.
+# Where others reach this agent, when that is not where it listens: an address, with a port if that is another one, too. This one, bind_addr and
+# client.advertise_ip may also be a network of which this machine has one address ("10.0.0.0/16"), or an interface ("{{ GetInterfaceIP \"enp7s0\" }}").
 # advertise {
 #   rpc = "192.0.2.1"
 # }

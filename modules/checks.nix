@@ -2,7 +2,8 @@
 { config, lib, ... }:
 let
   cfg = config.services.floe;
-  inherit (import ./types.nix { inherit lib; }) inStore;
+  inherit (import ./types.nix { inherit lib; }) inStore placeText;
+  bindAddress = placeText cfg.bindAddress;
   inherit (cfg) server client;
   inherit (cfg.snapshots) bucket;
   keys = lib.importJSON ./keys.json;
@@ -83,8 +84,8 @@ in
       (check (expect > 1 -> builtins.length server.retryJoin >= expect) "server.retryJoin"
         "names ${toString (builtins.length server.retryJoin)} servers, but services.floe.server.bootstrapExpect is ${toString expect}: name all of them, on all of them"
       )
-      (check (expect > 1 -> !lib.hasPrefix "127." cfg.bindAddress) "bindAddress"
-        "is ${cfg.bindAddress}, where the other servers cannot reach this one: set the address that they know it by"
+      (check (expect > 1 -> !lib.hasPrefix "127." bindAddress) "bindAddress"
+        "is ${bindAddress}, where the other servers cannot reach this one: set the address that they know it by"
       )
       (check (server.enable && expect == 1 && server.retryJoin != [ ] -> cfg.joinTokenFile != null)
         "joinTokenFile"
@@ -95,14 +96,14 @@ in
       )
       (check
         (
-          !(builtins.elem cfg.bindAddress [
+          !(builtins.elem bindAddress [
             "0.0.0.0"
             "::"
           ])
           || cfg.advertiseAddress != null
         )
         "advertiseAddress"
-        "is missing: services.floe.bindAddress is ${cfg.bindAddress}, which does not say where others reach this agent"
+        "is missing: services.floe.bindAddress is ${bindAddress}, which does not say where others reach this agent"
       )
       (check (
         cfg.ports.http != cfg.ports.rpc

@@ -12,7 +12,12 @@ let
     mkOption
     types
     ;
-  inherit (import ./types.nix { inherit lib; }) runtimeFile duration address;
+  inherit (import ./types.nix { inherit lib; })
+    runtimeFile
+    duration
+    address
+    place
+    ;
   cfg = config.services.floe;
   json = pkgs.formats.json { };
   maybe =
@@ -49,18 +54,21 @@ in
         "The datacenter that jobs ask for; floe's default is `dc1`.";
 
     bindAddress = mkOption {
-      type = types.nonEmptyStr;
+      type = place;
       default = "127.0.0.1";
-      example = "10.0.0.1";
+      example = {
+        interface = "enp7s0";
+      };
       description = ''
-        The address at which other agents reach this one: its RPC port listens there. With the default this machine is alone.
+        The address at which other agents reach this one: its RPC port listens there. Given by itself, by the network that it is in (`10.0.0.0/16`), or
+        by its interface; the agent finds it when it starts. With the default this machine is alone.
         The HTTP API stays on 127.0.0.1 whatever this says, because it has no access control yet.
       '';
     };
 
     advertiseAddress =
-      maybe address "192.0.2.1"
-        "Where others reach the RPC port, when that is not where it listens: an address, with a port if that is another one, too.";
+      maybe place "192.0.2.1"
+        "Where others reach the RPC port, when that is not where it listens: an address, with a port if that is another one, too; or the network or interface that has it, as for `bindAddress`.";
 
     ports = {
       http = mkOption {
@@ -157,8 +165,8 @@ in
         description = "Whether tasks may run without a container, with the agent's rights. Who may submit jobs is root here, then.";
       };
       advertiseAddress =
-        maybe types.nonEmptyStr "192.0.2.1"
-          "The address of this node's services; found when it is not set: that of the default route.";
+        maybe place "10.0.0.0/16"
+          "The address of this node's services, or the network or interface that has it, as for `bindAddress`; found when it is not set: that of the default route.";
       openDynamicPorts = mkOption {
         type = types.bool;
         default = false;

@@ -12,6 +12,8 @@ let
   given = list: if list == [ ] then null else list;
   credential = name: file: if file == null then null else "/run/credentials/floe.service/${name}";
   inherit (cfg) server client snapshots;
+  inherit (import ./types.nix { inherit lib; }) placeText;
+  place = value: if value == null then null else placeText value;
 
   fromServer = {
     server = {
@@ -42,7 +44,7 @@ let
     node_pool = client.nodePool;
     inherit (client) meta;
     raw_exec = client.rawExec;
-    advertise_ip = client.advertiseAddress;
+    advertise_ip = place client.advertiseAddress;
     reserved = {
       inherit (client.reserved) cpu memory disk;
       reserved_ports = client.reserved.ports;
@@ -53,8 +55,8 @@ let
     # StateDirectory= makes it, with the right owner.
     data_dir = "/var/lib/floe";
     inherit (cfg) name region datacenter;
-    bind_addr = cfg.bindAddress;
-    advertise.rpc = cfg.advertiseAddress;
+    bind_addr = place cfg.bindAddress;
+    advertise.rpc = place cfg.advertiseAddress;
     inherit (cfg) ports;
     log_level = cfg.logLevel;
     join_token_file = credential "join-token" cfg.joinTokenFile;

@@ -19,5 +19,20 @@ in
   # An address, or a host's name, with or without a port.
   address = types.strMatching "[^[:space:]]+";
 
+  # Where this machine is: an address, the network that its address is in, or the interface that has it. The agent finds it when it starts.
+  place = types.either types.nonEmptyStr (
+    types.submodule {
+      options.interface = lib.mkOption {
+        type = types.strMatching "[^[:space:]\"/]{1,15}";
+        example = "enp7s0";
+        description = "The interface that has the address; it must have one, or one of IPv4.";
+      };
+    }
+  );
+
+  # As the agent reads it.
+  placeText =
+    place: if builtins.isAttrs place then "{{ GetInterfaceIP \"${place.interface}\" }}" else place;
+
   inherit inStore;
 }

@@ -80,6 +80,8 @@ let
         })
         (lib.mkIf host.isClient {
           client = {
+            # Services are reached where the cluster's own traffic goes: the default route of a machine in the cloud leads to the public network.
+            advertiseAddress = lib.mkIf (!lib.hasPrefix "127." host.address) (lib.mkDefault host.address);
             nodeClass = host.class;
             nodePool = host.pool;
             meta =

@@ -149,8 +149,9 @@ in
           };
           openDynamicPorts = true;
           rawExec = true;
-          advertiseAddress = "192.0.2.1";
+          advertiseAddress.interface = "enp7s0";
         };
+        bindAddress = "10.0.0.0/16";
         openFirewall = true;
         logLevel = "debug";
       };
@@ -158,6 +159,7 @@ in
         configuration = {
           server = "nothing";
           join_token_file = "/run/credentials/floe.service/join-token";
+          bind_addr = "10.0.0.0/16";
           log_level = "debug";
           client = {
             enabled = true;
@@ -166,7 +168,7 @@ in
             node_pool = "edge";
             meta.rack = "r1";
             raw_exec = true;
-            advertise_ip = "192.0.2.1";
+            advertise_ip = "{{ GetInterfaceIP \"enp7s0\" }}";
             reserved = {
               cpu = 500;
               memory = 512;

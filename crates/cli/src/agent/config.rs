@@ -3,6 +3,7 @@
 mod bootstrap;
 mod check;
 mod keyring;
+mod place;
 mod snapshot;
 
 use crate::args::AgentArgs;
@@ -14,6 +15,7 @@ use floe_model::{Nanos, StringMap, wire};
 use floe_network::{NetworkConfig, Subnet};
 use floe_pki::BootstrapSecret;
 use floe_server::SnapshotConfig;
+use place::Machine;
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -263,8 +265,17 @@ pub(crate) struct AgentConfig {
 }
 
 impl AgentConfig {
-    /// Reads files and flags.
+    /// Reads files and flags, and finds the addresses of this machine that they name.
     pub(crate) fn load(args: &AgentArgs) -> anyhow::Result<Self> {
+        Self::read(args, &Machine::This)
+    }
+
+    /// Reads files and flags that are for another machine: its addresses are not looked for here.
+    pub(crate) fn check(args: &AgentArgs) -> anyhow::Result<()> {
+        Self::read(args, &Machine::Another).map(drop)
+    }
+
+    fn read(args: &AgentArgs, machine: &Machine) -> anyhow::Result<Self> {
         let mut merged = Value::Object(serde_json::Map::new());
         for path in &args.config {
             for file in files_of(path)? {
@@ -273,14 +284,14 @@ impl AgentConfig {
         }
         let decoded = wire::from_value::<ConfigFile>(merged).context("agent configuration")?;
         refuse_unknown(&decoded.unknown)?;
-        Self::complete(args, decoded.value)
+        Self::complete(args, decoded.value, machine)
     }
 
-    fn complete(args: &AgentArgs, file: ConfigFile) -> anyhow::Result<Self> {
+    fn complete(args: &AgentArgs, file: ConfigFile, machine: &Machine) -> anyhow::Result<Self> {
         let text = |flag: &Option<String>, file: &str, default: &str| {
             flag.clone().or_else(|| Some(file.to_owned()).filter(|f| !f.is_empty())).unwrap_or_else(|| default.to_owned())
         };
-        let file = ConfigFile { client: ClientBlock { servers: servers(args, &file), ..file.client }, ..file };
+        let mut file = ConfigFile { client: ClientBlock { servers: servers(args, &file), ..file.client }, ..file };
         let server = args.dev || args.server || file.server.enabled == Some(true);
         let client = args.dev || args.client || file.client.enabled == Some(true);
         if !server && !client {
@@ -301,10 +312,14 @@ impl AgentConfig {
                 "data_dir is missing: give the folder that is to hold the agent's state (-data-dir, or data_dir in a configuration file)"
             );
         }
-        let bind: IpAddr = {
-            let text = text(&args.bind, &file.bind_addr, "127.0.0.1");
-            text.parse().with_context(|| format!("bind address {text:?} is not an IP address"))?
-        };
+        let bind = machine.address("bind address", &text(&args.bind, &file.bind_addr, "127.0.0.1"))?;
+        // Others may know this agent by a name, and by another port.
+        if place::is_looked_up(&file.advertise.rpc) {
+            file.advertise.rpc = machine.address("advertise.rpc", &file.advertise.rpc)?.to_string();
+        }
+        if !file.client.advertise_ip.is_empty() {
+            file.client.advertise_ip = machine.address("client.advertise_ip", &file.client.advertise_ip)?.to_string();
+        }
         let tls = file.tls.rpc.unwrap_or(!args.dev);
         if !tls && !bind.is_loopback() {
             bail!(

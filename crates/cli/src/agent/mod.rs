@@ -31,7 +31,7 @@ pub(crate) fn validate(paths: Vec<PathBuf>) -> anyhow::Result<()> {
     if let Some(missing) = paths.iter().find(|path| !path.exists()) {
         anyhow::bail!("there is no {}", missing.display());
     }
-    AgentConfig::load(&AgentArgs { config: paths, ..AgentArgs::default() }).map(drop)
+    AgentConfig::check(&AgentArgs { config: paths, ..AgentArgs::default() })
 }
 
 /// `floe agent`.

@@ -5,7 +5,7 @@ use anyhow::bail;
 use floe_consensus::Timings;
 use floe_control::keyring::MIN_ROTATION_THRESHOLD;
 use floe_model::{Nanos, network, node::parse_port_list};
-use std::{collections::BTreeMap, net::IpAddr};
+use std::collections::BTreeMap;
 
 /// Refuses what the server part cannot do.
 pub(super) fn server(server: &ServerBlock) -> anyhow::Result<()> {
@@ -36,10 +36,6 @@ pub(super) fn autopilot(autopilot: &AutopilotBlock, timings: &Timings) -> anyhow
 
 /// Refuses what the client part cannot do.
 pub(super) fn client(client: &ClientBlock) -> anyhow::Result<()> {
-    let ip = &client.advertise_ip;
-    if !ip.is_empty() && ip.parse::<IpAddr>().is_err() {
-        bail!("client.advertise_ip {ip:?} is not an IP address");
-    }
     let list = &client.reserved.reserved_ports;
     if let Err(why) = parse_port_list(list) {
         bail!("client.reserved.reserved_ports: {why}");

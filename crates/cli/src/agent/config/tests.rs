@@ -63,7 +63,7 @@ fn what_the_agent_cannot_do_is_refused() {
         let text = format!("data_dir = \"/a\"\nserver {{ enabled = true }}\nclient {{\n{client}\n}}");
         format!("{:#}", load(&[("a.hcl", &text)], |_| {}).unwrap_err())
     };
-    assert!(why("advertise_ip = \"here\"").contains("\"here\" is not an IP address"));
+    assert!(why("advertise_ip = \"here\"").contains("client.advertise_ip \"here\": is not an IP address"));
     assert!(why("reserved { reserved_ports = \"22,x\" }").contains("\"x\" is not a port"));
     assert!(why("memory_total_mb = 0").contains("memory_total_mb must be more than 0"));
     assert!(why("min_dynamic_port = 32001").contains("leave no port"));
