@@ -1,5 +1,5 @@
 //! The simulation catches defects: each one that is planted, within a bounded number of seeds. A defect that is not caught is a hole in the
-//! net, and fails here.
+//! net, and fails here. `FLOE_PLANTED_FIRST=1000` begins the search there, for a new number for [`first_seed`]; it goes on until one is caught.
 #![allow(clippy::panic)]
 
 use floe_sim::Invariant;
@@ -31,7 +31,9 @@ fn first_seed(bug: Bug) -> u64 {
 /// Runs seeds until one notices, and says what it noticed.
 fn caught_by(bug: Bug) -> Option<(u64, Invariant, String)> {
     let _planted = Planted::on(bug);
-    (first_seed(bug)..).take(usize::try_from(SEEDS).unwrap_or(0)).find_map(|seed| {
+    let wanted = std::env::var("FLOE_PLANTED_FIRST").ok().and_then(|first| first.parse().ok());
+    let seeds = if wanted.is_some() { u64::MAX } else { SEEDS };
+    (wanted.unwrap_or_else(|| first_seed(bug))..).take(usize::try_from(seeds).unwrap_or(usize::MAX)).find_map(|seed| {
         let violation = floe_sim::run(seed, false).violation?;
         Some((seed, violation.invariant, violation.text))
     })
