@@ -82,6 +82,7 @@ let
           client = {
             nodeClass = host.class;
             nodePool = host.pool;
+            gpu.enable = host.gpu;
             meta =
               host.meta
               // lib.optionalAttrs (host.tags != [ ]) { tags = builtins.concatStringsSep "," host.tags; };

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// The most files of a folder; more are left out, and that is said.
-const MAX_FILES: usize = 128;
+pub(super) const MAX_FILES: usize = 128;
 
 /// All folders, later ones over earlier ones.
 pub(super) fn read(folders: &[PathBuf]) -> Registry {

@@ -114,3 +114,17 @@ async fn a_change_is_handed_on_and_nothing_else_is() {
     looking.await.unwrap();
     assert!(!nodes.has_changed().unwrap_or(false));
 }
+
+#[test]
+fn a_folder_has_so_many_files_and_no_more() {
+    let dir = folder(&[]);
+    for i in 0..folders::MAX_FILES {
+        write(dir.path(), &format!("{i:03}.json"), &TWO.replace("acme.com", &format!("v{i}.com")));
+    }
+    let at = Fingerprint::read(&[dir.path().to_owned()]);
+    assert_eq!(at.problems, "");
+    write(dir.path(), "one-more.json", TWO);
+    let past = Fingerprint::read(&[dir.path().to_owned()]);
+    assert!(past.problems.ends_with("has 129 files, and only the first 128 count"), "{}", past.problems);
+    assert_eq!(past.groups, at.groups);
+}
