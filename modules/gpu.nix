@@ -11,7 +11,8 @@ let
   generator = "nvidia-container-toolkit-cdi-generator.service";
 in
 {
-  options.services.floe.client.gpu.enable = lib.mkEnableOption "NVIDIA's GPUs for tasks: a job asks for them with `device \"nvidia/gpu\"`. The driver is the machine's to choose";
+  options.services.floe.client.gpu.enable =
+    lib.mkEnableOption "NVIDIA's GPUs for tasks: a job asks for them with `device \"nvidia/gpu\"`. The driver is the machine's to choose";
 
   config = lib.mkIf cfg.gpu.enable {
     hardware.nvidia-container-toolkit.enable = true;

@@ -82,7 +82,7 @@ let
           client = {
             nodeClass = host.class;
             nodePool = host.pool;
-            gpu.enable = host.gpu;
+            gpu.enable = lib.mkIf host.gpu true;
             meta =
               host.meta
               // lib.optionalAttrs (host.tags != [ ]) { tags = builtins.concatStringsSep "," host.tags; };

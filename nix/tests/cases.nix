@@ -485,7 +485,7 @@ in
     };
     gpus-without-a-driver = {
       module = both client { client.gpu.enable = true; };
-      says = "services.floe.client.gpu.enable: this machine has no driver for GPUs: set services.xserver.videoDrivers = [ \"nvidia\" ]";
+      says = "services.floe.client.gpu.enable: this machine has no driver for GPUs: set services.xserver.videoDrivers";
     };
     gpus-without-a-client = {
       module = {
