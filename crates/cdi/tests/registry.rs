@@ -80,7 +80,7 @@ fn a_container_gets_what_its_devices_need_together() {
 #[test]
 fn a_later_folder_counts_and_two_files_of_one_folder_do_not() {
     let (old, new) = (file("v.com/c", &[device("0", "/dev/old"), device("1", "/dev/one")]), file("v.com/c", &[device("0", "/dev/new")]));
-    let registry = Registry::of(&[folder(&[old.clone()]), folder(&[new.clone()])]);
+    let registry = Registry::of(&[folder(std::slice::from_ref(&old)), folder(std::slice::from_ref(&new))]);
     assert_eq!(names(&registry), ["v.com/c=0", "v.com/c=1"]);
     let zero = registry.devices().next().unwrap();
     assert_eq!(registry.host_paths(zero).collect::<Vec<_>>(), ["/dev/new"]);

@@ -1,3 +1,4 @@
+//! What a folder with files makes of a node, and of a task.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 use super::*;
 use floe_model::resources::AllocatedDeviceResource;

@@ -1,3 +1,4 @@
+//! Which instances are given for which asks.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 use super::*;
 use floe_model::{

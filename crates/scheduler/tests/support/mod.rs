@@ -245,7 +245,7 @@ pub fn node(i: usize) -> Node {
 
 /// `n` GPUs of one model; the odd ones only where all are `well`.
 pub fn gpus(n: usize, well: bool) -> NodeDeviceResource {
-    let instance = |i: usize| NodeDevice { id: format!("gpu{i}"), healthy: well || i % 2 == 0, ..NodeDevice::default() };
+    let instance = |i: usize| NodeDevice { id: format!("gpu{i}"), healthy: well || i.is_multiple_of(2), ..NodeDevice::default() };
     let memory = Attribute { int_val: Some(80), unit: "GiB".to_owned(), ..Attribute::default() };
     NodeDeviceResource {
         vendor: "nvidia".to_owned(),
