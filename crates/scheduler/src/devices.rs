@@ -127,8 +127,7 @@ impl<'a> Ask<'a> {
 
     /// As many instances as are wanted, that are well and that nobody holds; `None` when there are fewer.
     fn free<'n>(&self, group: &'n NodeDeviceResource, usage: &Usage, given: &[(&str, AllocatedDeviceResource)]) -> Option<Vec<&'n str>> {
-        let none = held_of(group);
-        let same = |d: &AllocatedDeviceResource| (&d.vendor, &d.device_type, &d.name) == (&none.vendor, &none.device_type, &none.name);
+        let same = |d: &AllocatedDeviceResource| (&d.vendor, &d.device_type) == (&group.vendor, &group.device_type);
         let is_given = |id: &String| given.iter().any(|(_, d)| same(d) && d.device_ids.contains(id));
         let free = group
             .instances

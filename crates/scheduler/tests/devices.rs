@@ -125,6 +125,19 @@ fn who_has_a_device_keeps_it_when_it_is_not_shown_any_more_and_others_still_come
 }
 
 #[test]
+fn a_device_that_is_called_otherwise_now_is_still_held() {
+    let mut w = world(1);
+    w.register(&training("web", 1, 1));
+    w.settle();
+    let mut renamed = with_gpus(1, 1);
+    renamed.node_resources.devices[0].name = "H100 of a newer driver".to_owned();
+    w.add(renamed);
+    w.register(&training("more", 1, 1));
+    w.settle();
+    assert_eq!((held(&w).len(), w.live("more").len()), (1, 0));
+}
+
+#[test]
 fn a_system_job_comes_to_a_node_whose_device_appears() {
     let mut w = world(0);
     w.register(&asking(job("web", JobType::System, 1), "gpu", 1));

@@ -29,7 +29,7 @@ pub enum Misfit {
     /// Two hold the same device.
     #[error("device {device} {id:?} is already held by allocation {holder}")]
     Device {
-        /// `vendor/type/name`.
+        /// `vendor/type`.
         device: String,
         /// Which one of those.
         id: String,

@@ -85,6 +85,11 @@ fn each_task_gets_devices_of_its_own_and_the_last_one_waits() {
         }
         assert_eq!(given.len(), 2, "no two have the same");
 
+        let shown = world.floe(&["node", "status", "-self"]).ok();
+        assert!(shown.contains("acme/gpu/A1") && shown.contains("pair.g[0]") && shown.contains("pair.g[1]"), "{shown}");
+        let shown = world.floe(&["alloc", "status", &id(&allocs[0])]).ok();
+        assert!(shown.contains("acme/gpu/A1: "), "{shown}");
+
         let without = agent.api().run_one(&batch("without", LOOK));
         assert_eq!(agent.api().wait_output(&without, "t", "looked"), "looked\n");
 

@@ -9,23 +9,17 @@ use floe_model::{
 use imbl::OrdMap;
 use std::sync::Arc;
 
-/// One instance of a device, on whatever node.
+/// One instance of a device, on whatever node. What its model is called does not matter: a new driver may call it otherwise while it is held.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Instance {
     vendor: Box<str>,
     device_type: Box<str>,
-    name: Box<str>,
     id: Box<str>,
 }
 
 impl Instance {
     fn of(held: &AllocatedDeviceResource, id: &str) -> Self {
-        Self {
-            vendor: held.vendor.as_str().into(),
-            device_type: held.device_type.as_str().into(),
-            name: held.name.as_str().into(),
-            id: id.into(),
-        }
+        Self { vendor: held.vendor.as_str().into(), device_type: held.device_type.as_str().into(), id: id.into() }
     }
 }
 
@@ -73,7 +67,7 @@ impl Holders {
         }
         let shared = self.by_instance.iter().find(|(_, holders)| holders.len() > 1);
         shared.map(|(instance, holders)| Misfit::Device {
-            device: format!("{}/{}/{}", instance.vendor, instance.device_type, instance.name),
+            device: format!("{}/{}", instance.vendor, instance.device_type),
             id: instance.id.to_string(),
             holder: holders.first().map(ToString::to_string).unwrap_or_default(),
         })
@@ -131,7 +125,7 @@ mod tests {
         holders.add(&alloc(2, &[7]));
         assert_eq!(holders.conflict(), None);
         holders.add(&alloc(1, &[6, 7]));
-        assert_eq!(holders.conflict().unwrap().to_string(), "device v/gpu/X \"7\" is already held by allocation 1");
+        assert_eq!(holders.conflict().unwrap().to_string(), "device v/gpu \"7\" is already held by allocation 1");
     }
 
     proptest! {
