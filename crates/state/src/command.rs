@@ -23,8 +23,9 @@ use std::collections::BTreeSet;
 /// | 1 | the first one |
 /// | 2, 3 | what [`Command::since`] says |
 /// | 4 | [`crate::restore::ENDED_AFTER_A_PLAN`] |
-/// | 5 | [`crate::fit::DEVICES_ARE_HELD`] |
-pub const CLUSTER_VERSION: u32 = 5;
+/// | 5 | variables, by another change |
+/// | 6 | [`crate::fit::DEVICES_ARE_HELD`] |
+pub const CLUSTER_VERSION: u32 = 6;
 
 /// What the leader puts into an entry because a pure function has neither clock nor chance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

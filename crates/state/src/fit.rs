@@ -8,7 +8,7 @@ pub use devices::held_of;
 pub use usage::Usage;
 
 /// The cluster version from which on jobs get devices: older servers would apply a plan without asking who holds them.
-pub const DEVICES_ARE_HELD: u32 = 5;
+pub const DEVICES_ARE_HELD: u32 = 6;
 
 /// Why a set of allocations does not fit on a node.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
