@@ -117,6 +117,7 @@ client {
   # servers    = ["127.0.0.1:4647"] # some of the servers, host or host:port; for an agent without the server part
   # node_class = ""
   # node_pool  = "default"
+  # cdi_spec_dirs = ["/etc/cdi", "/var/run/cdi"] # what vendors' tools write about devices; the later counts
   # raw_exec   = false # tasks without a container, with the agent's rights
 
   # meta {

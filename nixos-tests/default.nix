@@ -41,6 +41,7 @@ builtins.listToAttrs (
     })
     [
       "bridge-network"
+      "gpu-cdi"
       "grow"
       "jobs-declared"
       "quorum-loss"

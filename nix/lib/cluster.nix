@@ -84,6 +84,7 @@ let
             advertiseAddress = lib.mkIf (!lib.hasPrefix "127." host.address) (lib.mkDefault host.address);
             nodeClass = host.class;
             nodePool = host.pool;
+            gpu.enable = lib.mkIf host.gpu true;
             meta =
               host.meta
               // lib.optionalAttrs (host.tags != [ ]) { tags = builtins.concatStringsSep "," host.tags; };

@@ -166,9 +166,10 @@ let
         ++
           when (region != cluster.region)
             "${at}.region: not supported yet: several regions in one inventory; the cluster's is ${show cluster.region}"
+        ++ when (!(isBool (host.gpu or false))) "${at}.gpu: ${show host.gpu} is neither true nor false"
         ++
-          when (host.gpu or false != false)
-            "${at}.gpu: not supported yet: floe gives no devices to tasks; take it out, and give the host a class"
+          when (host.gpu or false == true && host.role or null == "server")
+            "${at}.gpu: is for hosts that run tasks, and this one is a server alone; take it out, or make it both"
         ++ concatMap text [
           "datacenter"
           "pool"

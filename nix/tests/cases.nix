@@ -113,6 +113,36 @@ in
         warnings = [ ];
       };
     };
+    gpus = {
+      module = {
+        imports = [ (both client { client.gpu.enable = true; }) ];
+        services.xserver.videoDrivers = [ "nvidia" ];
+      };
+      gives = {
+        hardware.nvidia-container-toolkit.enable = true;
+        unit = {
+          wants = [
+            "network-online.target"
+            "nvidia-container-toolkit-cdi-generator.service"
+          ];
+          after = [
+            "network-online.target"
+            "firewall.service"
+            "nftables.service"
+            "nvidia-container-toolkit-cdi-generator.service"
+          ];
+          requires = [ ];
+        };
+        configuration.client.cdi_spec_dirs = "nothing";
+      };
+    };
+    gpus-of-a-data-centre = {
+      module = {
+        imports = [ (both client { client.gpu.enable = true; }) ];
+        hardware.nvidia.datacenter.enable = true;
+      };
+      gives.hardware.nvidia-container-toolkit.enable = true;
+    };
     secrets-by-sops-nix = {
       module = withSecrets {
         tool = secretsOf "sops" "/run/secrets" { };
@@ -455,9 +485,16 @@ in
       module = both server { settings.keyring.transit.token_file = "${builtins.storeDir}/abc-token"; };
       says = "services.floe.settings: keyring.transit.token_file lies in the store, where everybody can read it";
     };
-    gpus = {
+    gpus-without-a-driver = {
       module = both client { client.gpu.enable = true; };
-      says = "services.floe.client.gpu.enable: not supported yet: floe gives no devices to tasks";
+      says = "services.floe.client.gpu.enable: this machine has no driver for GPUs: set services.xserver.videoDrivers";
+    };
+    gpus-without-a-client = {
+      module = {
+        imports = [ (both server { client.gpu.enable = true; }) ];
+        services.xserver.videoDrivers = [ "nvidia" ];
+      };
+      says = "services.floe.client.gpu.enable: is for machines that run tasks";
     };
     servers-for-no-client = {
       module = both server { client.servers = [ "10.0.0.1" ]; };

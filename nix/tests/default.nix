@@ -80,7 +80,7 @@ let
         config = machines.${name};
         view = {
           inherit (config.services.floe) configuration;
-          inherit (config) networking users;
+          inherit (config) networking users hardware;
           unit = config.systemd.services.floe;
           inherit (config) warnings;
         }

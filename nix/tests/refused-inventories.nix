@@ -115,9 +115,16 @@ in
     inventory = with' { cluster.wireguard = true; };
     says = "cluster.wireguard: not supported yet";
   };
-  gpus = {
-    inventory = with' { hosts.a.gpu = true; };
-    says = "hosts.a.gpu: not supported yet";
+  gpus-of-a-server = {
+    inventory = with' {
+      hosts.a.gpu = true;
+      hosts.a.role = "server";
+    };
+    says = "hosts.a.gpu: is for hosts that run tasks";
+  };
+  gpus-that-are-counted = {
+    inventory = with' { hosts.a.gpu = 2; };
+    says = "hosts.a.gpu: 2 is neither true nor false";
   };
   several-regions = {
     inventory = with' { hosts.a.region = "us"; };

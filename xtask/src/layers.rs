@@ -36,6 +36,7 @@ const LAYERS: &[Layer] = &[
     Layer { name: "inventory", kind: Kind::Pure, may_use: &["model", "nixlang"] },
     Layer { name: "jobspec", kind: Kind::Pure, may_use: &["model", "nixlang"] },
     Layer { name: "template", kind: Kind::Pure, may_use: &["model"] },
+    Layer { name: "cdi", kind: Kind::Pure, may_use: &[] },
     Layer { name: "state", kind: Kind::Pure, may_use: &["model"] },
     Layer { name: "scheduler", kind: Kind::Pure, may_use: &["model", "state"] },
     Layer { name: "control", kind: Kind::Pure, may_use: &["model", "state"] },
@@ -61,7 +62,7 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "client",
         kind: Kind::Edge,
-        may_use: &["model", "api", "store", "tasks", "runtime", "network", "template", "pki", "rpc"],
+        may_use: &["model", "api", "store", "tasks", "runtime", "network", "template", "cdi", "pki", "rpc"],
     },
     Layer {
         name: "cli",

@@ -36,6 +36,8 @@ pub struct ClientConfig {
     pub network: NetworkConfig,
     /// Whether tasks may run as plain processes of the host.
     pub raw_exec: bool,
+    /// Folders with files about devices; what is in a later one counts.
+    pub cdi_folders: Vec<PathBuf>,
     /// The cgroup under which all tasks live.
     pub cgroup_parent: String,
     /// What the node keeps for itself.

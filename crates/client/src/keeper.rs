@@ -107,14 +107,16 @@ impl Keeper {
         self.registry.insert(Entry { alloc, runner });
     }
 
-    /// Allocations that must end before `new` may start: the one that it replaces, and those that hold its ports. The servers count both
-    /// as ended from the moment when they decide so.
+    /// Allocations that must end before `new` may start: the one that it replaces, and those that hold its ports or devices. The servers count
+    /// them as ended from the moment when they decide so.
     fn in_the_way(&self, new: &Allocation) -> Vec<watch::Receiver<bool>> {
         let ports = |a: &Allocation| a.allocated_resources.shared.ports.iter().map(|p| p.value).collect::<Vec<_>>();
-        let wanted = ports(new);
+        let wanted = (ports(new), devices(new));
         let entries = self.registry.read();
         let others = entries.values().filter(|e| !e.runner.has_ended());
-        let in_the_way = others.filter(|e| e.alloc.id == new.previous_allocation || ports(&e.alloc).iter().any(|p| wanted.contains(p)));
+        let has_what_is_wanted =
+            |a: &Allocation| ports(a).iter().any(|p| wanted.0.contains(p)) || devices(a).iter().any(|d| wanted.1.contains(d));
+        let in_the_way = others.filter(|e| e.alloc.id == new.previous_allocation || has_what_is_wanted(&e.alloc));
         in_the_way.map(|e| e.runner.ended.clone()).collect()
     }
 
@@ -181,6 +183,12 @@ impl Keeper {
             }
         }
     }
+}
+
+/// The devices that an allocation holds: vendor, type and id, which are one device whatever its model is called.
+fn devices(alloc: &Allocation) -> Vec<(&str, &str, &str)> {
+    let held = alloc.allocated_resources.tasks.values().flat_map(|t| &t.devices);
+    held.flat_map(|d| d.device_ids.iter().map(move |id| (d.vendor.as_str(), d.device_type.as_str(), id.as_str()))).collect()
 }
 
 /// Removes what is left of an allocation.

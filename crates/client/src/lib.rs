@@ -2,11 +2,12 @@
 //!
 //! | task | in | out |
 //! |---|---|---|
-//! | registrar ([`link`]) | leases | registrations, heartbeats |
+//! | registrar ([`link`]) | leases, the node when it changes | registrations, heartbeats |
 //! | watcher ([`link`]) | the stream of desired sets | frames for the keeper |
 //! | keeper ([`keeper`]) | desired sets, ended runners | runners started, told, forgotten |
 //! | runner ([`runner`]), one per allocation | its allocation, its tasks' ends, time | processes, networks, statuses |
 //! | reporter ([`report`]) | statuses | reports, each again until a server took it |
+//! | looker ([`devices`]) | the folders of devices, every ten seconds | the node, for the registrar, when they changed |
 //! | `client-state` thread ([`db`]) | changes of the local database | one transaction for all that wait |
 //!
 //! An agent that ends (well or by kill -9) leaves its tasks running; the next one finds them by what the database and the shims remember.
@@ -16,6 +17,7 @@
 mod clock;
 mod config;
 mod db;
+mod devices;
 mod files;
 mod fingerprint;
 mod keeper;
@@ -28,4 +30,5 @@ mod report;
 mod runner;
 
 pub use config::{ClientConfig, Override, Reserve};
+pub use devices::DEFAULT_FOLDERS as DEFAULT_CDI_FOLDERS;
 pub use node::{Client, StartError, end_leftovers};

@@ -86,15 +86,24 @@ impl Link {
         self.post("report allocations", rpc::REPORT, &report).await.map(|_| ())
     }
 
-    /// The registrar: registers the node, again whenever a server does not know it, and keeps its lease. `registered` tells the others.
-    pub(crate) async fn keep_lease(self, node: Arc<Node>, reporter: Reporter, registered: watch::Sender<bool>, stop: CancellationToken) {
+    /// The registrar: registers the node, again whenever it changes or a server does not know it, and keeps its lease. `registered` tells the
+    /// others.
+    pub(crate) async fn keep_lease(
+        self,
+        mut node: watch::Receiver<Arc<Node>>,
+        reporter: Reporter,
+        registered: watch::Sender<bool>,
+        stop: CancellationToken,
+    ) {
         let mut retry = FIRST_RETRY;
+        let mut told = None;
         loop {
-            let known = *registered.borrow();
+            let present = node.borrow_and_update().clone();
+            let known = *registered.borrow() && told.as_ref().is_some_and(|told| Arc::ptr_eq(told, &present));
             let lease: Result<Lease, LinkError> = if known {
                 self.call("send a heartbeat", rpc::HEARTBEAT, &Heartbeat { node_id: self.node_id.clone() }).await
             } else {
-                self.call("register the node", rpc::REGISTER, &RegisterNode { node: (*node).clone() }).await
+                self.call("register the node", rpc::REGISTER, &RegisterNode { node: (*present).clone() }).await
             };
             let wait = match lease {
                 Ok(lease) if lease.unknown => {
@@ -110,6 +119,7 @@ impl Link {
                         reporter.say_again();
                     }
                     registered.send_replace(true);
+                    told = Some(present);
                     retry = FIRST_RETRY;
                     // Two chances before the lease ends.
                     Duration::from_millis(lease.ttl_ms / 2)
@@ -119,7 +129,14 @@ impl Link {
                     next_wait(&mut retry)
                 }
             };
-            if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+            let changed = async {
+                // Without a sender nothing changes any more.
+                if node.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            let waited = tokio::time::timeout(wait, changed);
+            if stop.run_until_cancelled(waited).await.is_none() {
                 return;
             }
         }

@@ -4,6 +4,7 @@ use crate::{
     clock,
     config::ClientConfig,
     db::{Db, words},
+    devices::{self, Fingerprint},
     fingerprint, keeper,
     keeper::{Entry, Keeper, Registry, StopAll},
     link::{self, Link},
@@ -145,23 +146,27 @@ impl Client {
         reap(&paths, &memory).await;
         let (network, no_bridge, broken) = open_network(&config, &memory).await;
         let found = fingerprint::Found { problems: &problems, no_bridge: no_bridge.as_deref(), data: folder.path(), now: clock::now() };
-        let node = Arc::new(fingerprint::node(&config, &memory.identity.node_id, &found));
+        let mut node = fingerprint::node(&config, &memory.identity.node_id, &found);
+        let known = devices::first_look(&config.cdi_folders, &mut node).await;
+        let node = Arc::new(node);
         let link = Link::new(config.servers.clone(), node.id.clone());
         let reporter = Reporter::default();
         let shared = Arc::new(Shared { config, node, paths, db, network, reporter });
         let registry = Registry::default();
         resume_all(&shared, &registry, memory, &broken).await;
-        Ok(Self::spawn(shared, registry, link))
+        Ok(Self::spawn(shared, registry, link, known))
     }
 
-    fn spawn(shared: Arc<Shared>, registry: Registry, link: Link) -> Client {
+    fn spawn(shared: Arc<Shared>, registry: Registry, link: Link, devices: Fingerprint) -> Client {
         let (frames_in, frames) = link::frames();
         let (stops, stops_rx) = mpsc::channel(1);
         let (registered_in, registered) = watch::channel(false);
         let (known_in, known) = watch::channel(registry.indexes());
         let (stop, stop_link) = (CancellationToken::new(), CancellationToken::new());
         let (tasks, link_tasks) = (TaskTracker::new(), TaskTracker::new());
-        link_tasks.spawn(link.clone().keep_lease(shared.node.clone(), shared.reporter.clone(), registered_in, stop_link.clone()));
+        let (node_in, node) = watch::channel(shared.node.clone());
+        tasks.spawn(devices::keep_looking(shared.config.cdi_folders.clone(), devices, devices::PERIOD, node_in, stop.clone()));
+        link_tasks.spawn(link.clone().keep_lease(node, shared.reporter.clone(), registered_in, stop_link.clone()));
         link_tasks.spawn(shared.reporter.clone().run(link.clone(), stop_link.clone()));
         tasks.spawn(link.watch_desired(frames_in, known, registered.clone(), stop.clone()));
         let keeper = Keeper { shared: shared.clone(), registry: registry.clone(), frames, stops: stops_rx, known: known_in };
@@ -170,7 +175,7 @@ impl Client {
         Client { inner: Arc::new(Inner { shared, registry, registered, stops, stop, stop_link, tasks, link_tasks, started }) }
     }
 
-    /// The node as it registers.
+    /// The node as it was when the agent started.
     pub fn node(&self) -> &floe_model::Node {
         &self.inner.shared.node
     }

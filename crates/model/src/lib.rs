@@ -29,6 +29,7 @@ pub mod change;
 pub mod consul;
 pub mod declared;
 pub mod deployment;
+pub mod device;
 pub mod diff;
 pub mod eval;
 pub mod group;

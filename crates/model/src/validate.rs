@@ -50,6 +50,10 @@ pub const MAX_AMOUNT: i64 = i32::MAX as i64;
 pub const MAX_PATTERNS: usize = 100;
 /// Bytes that a compiled regular expression may take.
 pub const MAX_PATTERN_BYTES: usize = 1 << 18;
+/// The most `device` blocks of a task.
+pub const MAX_DEVICES: usize = 16;
+/// The most instances that one `device` block may ask for: more than any machine has.
+pub const MAX_DEVICE_COUNT: u64 = 128;
 
 /// What is allowed but probably not meant, one line each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

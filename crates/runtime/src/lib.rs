@@ -17,6 +17,7 @@
 
 mod cgroup;
 mod command;
+mod devices;
 mod error;
 mod logs;
 mod mount;
@@ -31,6 +32,7 @@ mod task;
 mod user;
 
 pub use cgroup::{Cgroup, Layout, NEEDED_CONTROLLERS, TaskStats, Tree};
+pub use devices::{DeviceEdits, DeviceMount, DeviceNode, Hook, NodeType};
 pub use error::{SystemError, chain};
 pub use preflight::{Problem, preflight};
 pub use process::{ProcessId, boot_id};

@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::devices::DeviceEdits;
 use crate::signal::Signal;
 
 /// The longest task id: it names a cgroup, and file names end at 255 bytes.
@@ -64,6 +65,9 @@ pub struct TaskSpec {
     pub dirs: TaskDirs,
     /// Further files and directories to show inside the container (`exec` only).
     pub binds: Vec<Bind>,
+    /// What devices bring along (`exec` only).
+    #[serde(default)]
+    pub devices: DeviceEdits,
     /// Content of `/etc/resolv.conf` inside the container (`exec` only). Default: the host's file.
     pub resolv_conf: Option<String>,
     /// Content of `/etc/hosts` inside the container (`exec` only). Default: the host's file.
@@ -226,6 +230,7 @@ impl TaskSpec {
             netns: None,
             dirs,
             binds: Vec::new(),
+            devices: DeviceEdits::default(),
             resolv_conf: None,
             hosts: None,
             resources: Resources::default(),
@@ -334,6 +339,9 @@ impl TaskSpec {
                 return Err(self.invalid("binds", format!("source {} must be absolute", bind.source.display())));
             }
         }
+        if let Some(problem) = self.devices.problem(is_plain_absolute) {
+            return Err(self.invalid("devices", problem));
+        }
         for entry in &self.host_view {
             self.validate_destination("host_view", &entry.container)?;
         }
@@ -379,6 +387,7 @@ impl TaskSpec {
         let refused = [
             ("hostname", self.hostname.is_some()),
             ("binds", !self.binds.is_empty()),
+            ("devices", !self.devices.is_empty()),
             ("resolv_conf", self.resolv_conf.is_some()),
             ("hosts", self.hosts.is_some()),
             ("capabilities", !self.capabilities.is_empty()),

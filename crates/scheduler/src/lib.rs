@@ -25,6 +25,7 @@
 mod ask;
 mod board;
 mod chance;
+mod devices;
 mod draft;
 pub mod explain;
 pub mod explanation;

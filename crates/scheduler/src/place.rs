@@ -4,6 +4,7 @@ use crate::{
     ask,
     board::{Board, Load},
     chance::{Chance, Walk},
+    devices::Given,
     feasible,
     ports::{self, PortConflict},
     rank::score::{self, Scores},
@@ -16,7 +17,7 @@ use floe_model::{
     network::NetworkResource,
     resources::Amounts,
 };
-use floe_state::{State, plan::Stop};
+use floe_state::{State, fit::DEVICES_ARE_HELD, plan::Stop};
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
@@ -61,6 +62,7 @@ pub(crate) struct Want {
 struct Offer<'a> {
     node: &'a Arc<Node>,
     ports: Vec<u16>,
+    devices: Given<'a>,
     scores: Scores,
     mean: f64,
 }
@@ -94,7 +96,10 @@ fn count_class(classes: &mut BTreeMap<String, u64>, node: &Node) {
 impl<'a> Placer<'a> {
     pub(crate) fn new(view: &'a State, job: &'a Job, eval: &'a Evaluation, mut candidates: Candidates<'a>, seed: (u64, u64)) -> Self {
         let mut chance = Chance::new(seed);
-        let rules: Vec<_> = job.task_groups.iter().map(|g| Rules::new(job, g, &mut candidates)).collect();
+        let mut rules: Vec<_> = job.task_groups.iter().map(|g| Rules::new(job, g, &mut candidates)).collect();
+        if view.cluster_version() < DEVICES_ARE_HELD {
+            rules.iter_mut().for_each(|r| r.requirements.devices.postpone());
+        }
         let walk = Walk::new(candidates.len, &mut chance);
         let mut placer = Self { view, job, eval, candidates, walk, chance, board: Board::new(view, &job.key()), rules };
         if placer.rules.iter().any(Rules::has_tallies) {
@@ -260,8 +265,10 @@ impl<'a> Placer<'a> {
             return None;
         }
         let used = load.usage.amounts().plus(rules.ask);
-        let ports = match room(node, load, used, rules.spec.network(), &mut self.chance) {
-            Ok(ports) => ports,
+        let devices = || rules.requirements.devices.assign(node, load.usage).map_err(Cow::Owned);
+        let room = room(node, load, used, rules.spec.network(), &mut self.chance).and_then(|ports| Ok((ports, devices()?)));
+        let (ports, devices) = match room {
+            Ok(room) => room,
             Err(dimension) => {
                 seen.exhaust(dimension, node);
                 return None;
@@ -272,9 +279,10 @@ impl<'a> Placer<'a> {
             anti_affinity: score::anti_affinity(load.siblings(&rules.spec.name), rules.spec.count()),
             reschedule_penalty: want.avoid.contains(&node.id).then_some(-1.0),
             affinity: rules.affinity(node),
+            devices: devices.affinity,
             spread: rules.spreads.score(node),
         };
-        Some(Offer { node, ports, scores, mean: scores.mean() })
+        Some(Offer { node, ports, devices, scores, mean: scores.mean() })
     }
 
     fn metric(&self, group: usize, seen: Seen) -> AllocationMetric {
@@ -301,6 +309,11 @@ impl<'a> Placer<'a> {
             let (mappings, given) = ports::mappings(network, node, &offer.ports);
             held.shared.ports = mappings;
             held.shared.networks = vec![given];
+        }
+        for (task, device) in &offer.devices.devices {
+            if let Some(task) = held.tasks.get_mut(*task) {
+                task.devices.push(device.clone());
+            }
         }
         let alloc = Allocation {
             id: want.id.clone(),

@@ -80,7 +80,7 @@ impl<'a> Rules<'a> {
 
     /// How many nodes are scored before the best is taken.
     pub(crate) fn candidate_limit(&self, job_type: JobType, nodes: usize) -> usize {
-        if !self.affinities.is_empty() || !self.spreads.rules.is_empty() {
+        if !self.affinities.is_empty() || !self.spreads.rules.is_empty() || self.requirements.devices.have_affinities() {
             return WIDE_CANDIDATES.max(self.spec.count() as usize);
         }
         match job_type {

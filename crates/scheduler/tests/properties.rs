@@ -12,12 +12,12 @@ use floe_scheduler::{Decision, Request, schedule};
 use floe_state::{Command, State, fit::Usage};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
-use support::{World, changed, constraint, job, key, node, static_port};
+use support::{World, asking, changed, constraint, gpus, job, key, node, static_port};
 
 /// What may happen to a cluster with one job.
 #[derive(Clone, Debug)]
 enum Event {
-    Node { i: usize, cpu: i64, dc2: bool, windows: bool, eligible: bool },
+    Node { i: usize, cpu: i64, dc2: bool, windows: bool, eligible: bool, gpus: usize, well: bool },
     Down(usize),
     Forget(usize),
     Register(Spec),
@@ -41,6 +41,7 @@ struct Spec {
     linux: bool,
     spread: bool,
     dc1: bool,
+    gpus: u64,
 }
 
 impl Spec {
@@ -64,6 +65,9 @@ impl Spec {
         if self.dc1 {
             j.datacenters = vec!["dc1".to_owned()];
         }
+        if self.gpus > 0 {
+            j = asking(j, "nvidia/gpu", self.gpus);
+        }
         if !job_type.is_batch() {
             j.update = Some(UpdateStrategy { max_parallel: Some(self.max_parallel), ..UpdateStrategy::default() });
         }
@@ -74,8 +78,9 @@ impl Spec {
 fn any_spec() -> impl Strategy<Value = Spec> {
     let rare = || prop::bool::weighted(0.25);
     let cpu = prop_oneof![Just(300i64), Just(1500), Just(3000)];
-    ((0..7i64, 0..3u8, cpu, 0..4i64), (rare(), rare(), any::<bool>(), rare(), any::<bool>())).prop_map(
-        |((count, version, cpu, max_parallel), (port, distinct, linux, spread, dc1))| Spec {
+    let gpus = prop_oneof![2 => Just(0u64), 1 => 1..3u64];
+    ((0..7i64, 0..3u8, cpu, 0..4i64, gpus), (rare(), rare(), any::<bool>(), rare(), any::<bool>())).prop_map(
+        |((count, version, cpu, max_parallel, gpus), (port, distinct, linux, spread, dc1))| Spec {
             count,
             version,
             cpu,
@@ -85,6 +90,7 @@ fn any_spec() -> impl Strategy<Value = Spec> {
             linux,
             spread,
             dc1,
+            gpus,
         },
     )
 }
@@ -92,8 +98,8 @@ fn any_spec() -> impl Strategy<Value = Spec> {
 fn any_event() -> impl Strategy<Value = Event> {
     let cpu = prop_oneof![Just(1000i64), Just(4000), Just(9000)];
     prop_oneof![
-        3 => (1..6usize, cpu, any::<bool>(), prop::bool::weighted(0.2), prop::bool::weighted(0.8))
-            .prop_map(|(i, cpu, dc2, windows, eligible)| Event::Node { i, cpu, dc2, windows, eligible }),
+        3 => (1..6usize, cpu, any::<bool>(), prop::bool::weighted(0.2), prop::bool::weighted(0.8), 0..5usize, any::<bool>())
+            .prop_map(|(i, cpu, dc2, windows, eligible, gpus, well)| Event::Node { i, cpu, dc2, windows, eligible, gpus, well }),
         1 => (1..6usize).prop_map(Event::Down),
         1 => (1..6usize).prop_map(Event::Forget),
         3 => any_spec().prop_map(Event::Register),
@@ -108,8 +114,9 @@ fn any_event() -> impl Strategy<Value = Event> {
 
 fn happen(w: &mut World, job_type: JobType, event: &Event) {
     match event {
-        Event::Node { i, cpu, dc2, windows, eligible } => {
+        Event::Node { i, cpu, dc2, windows, eligible, gpus: has, well } => {
             let mut n = node(*i);
+            n.node_resources.devices = vec![gpus(*has, *well)];
             n.node_resources.cpu.cpu_shares = *cpu;
             n.datacenter = if *dc2 { "dc2" } else { "dc1" }.to_owned();
             n.attributes.insert("kernel.name".to_owned(), if *windows { "windows" } else { "linux" }.to_owned());
@@ -185,6 +192,11 @@ fn check_plan(state: &State, decision: &Decision) {
     let job = plan.job.as_deref();
     for p in plan.placements.iter().filter(|p| state.alloc(&p.id).is_none()) {
         let (job, node) = (job.unwrap(), state.node(&p.node_id).unwrap());
+        let asked = job.task_groups[0].tasks[0].resources.as_ref().unwrap().devices.iter().filter_map(|d| d.count).sum::<u64>();
+        let given: Vec<_> = p.allocated_resources.tasks["task"].devices.iter().flat_map(|d| &d.device_ids).collect();
+        assert_eq!(given.len() as u64, asked, "other devices than were asked for");
+        let well = |id: &String| node.node_resources.devices.iter().flat_map(|d| &d.instances).any(|i| i.id == *id && i.healthy);
+        assert!(given.iter().all(|id| well(id)), "a device that is not there, or not well");
         assert!(node.is_schedulable(), "placed on a node that takes no work");
         assert!(job.datacenters.iter().any(|dc| dc == "*" || *dc == node.datacenter), "placed outside the job's datacenters");
         let constraints = &job.group(&p.task_group).unwrap().constraints;
@@ -234,7 +246,7 @@ proptest! {
         job_type in prop::sample::select(JobType::ALL),
         events in prop::collection::vec(any_event(), 1..40),
     ) {
-        let mut w = World::with_nodes(3).seeded(seed);
+        let mut w = World::with_nodes(3).seeded(seed).of_today();
         for event in &events {
             happen(&mut w, job_type, event);
             let mut left = 100;

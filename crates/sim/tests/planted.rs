@@ -23,7 +23,7 @@ fn first_seed(bug: Bug) -> u64 {
         Bug::ChangeOfOldMembership => 18,
         Bug::DuplicateProposalTaken => 20,
         Bug::LostRestoreIsDone => 35,
-        Bug::TruncationNotWritten => 139,
+        Bug::TruncationNotWritten => 502,
         _ => 1,
     }
 }

@@ -24,7 +24,7 @@ use std::collections::BTreeSet;
 /// | 1 | the first one |
 /// | 2, 3 | what [`Command::since`] says |
 /// | 4 | [`crate::restore::ENDED_AFTER_A_PLAN`] |
-/// | 5 | variables |
+/// | 5 | variables; [`crate::fit::DEVICES_ARE_HELD`] |
 pub const CLUSTER_VERSION: u32 = 5;
 
 /// What the leader puts into an entry because a pure function has neither clock nor chance.

@@ -1,8 +1,14 @@
 //! Whether allocations fit on a node. The scheduler asks while it plans; apply asks again before it commits.
 
+mod devices;
 mod usage;
 
+pub(crate) use devices::are_there;
+pub use devices::held_of;
 pub use usage::Usage;
+
+/// The cluster version from which on jobs get devices: older servers would apply a plan without asking who holds them.
+pub const DEVICES_ARE_HELD: u32 = 5;
 
 /// Why a set of allocations does not fit on a node.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,6 +24,16 @@ pub enum Misfit {
         /// The address on which it is wanted.
         host_ip: String,
         /// Who has it: `allocation ID`, or `the node's reserved ports`.
+        holder: String,
+    },
+    /// Two hold the same device.
+    #[error("device {device} {id:?} is already held by allocation {holder}")]
+    Device {
+        /// `vendor/type`.
+        device: String,
+        /// Which one of those.
+        id: String,
+        /// The first of its holders.
         holder: String,
     },
     /// The node takes no more allocations.

@@ -132,7 +132,11 @@ in
     specialisation = option (types.attrsOf (
       types.submodule { options.configuration = mkOption { type = types.raw; }; }
     )) { };
-    hardware.nvidia-container-toolkit.enable = option types.bool false;
+    hardware.nvidia-container-toolkit = {
+      enable = option types.bool false;
+      suppressNvidiaDriverAssertion = option types.bool false;
+    };
+    hardware.nvidia.datacenter.enable = option types.bool false;
     networking = {
       hostName = option (types.strMatching "|[[:alnum:]]([[:alnum:]_-]{0,61}[[:alnum:]])?") "nixos";
       hosts = option (types.attrsOf (types.listOf types.str)) { };
@@ -151,6 +155,7 @@ in
     };
     services.openssh.enable = option types.bool false;
     services.qemuGuest.enable = option types.bool false;
+    services.xserver.videoDrivers = strings;
     systemd = {
       services = option (types.attrsOf (types.submodule unit)) { };
       slices = option (types.attrsOf (types.submodule unit)) { };

@@ -136,6 +136,7 @@ wire! {
         "node_pool" node_pool: String,
         "meta" meta: StringMap,
         "raw_exec" raw_exec: Option<bool>,
+        "cdi_spec_dirs" cdi_spec_dirs: Option<Vec<String>>,
         "advertise_ip" advertise_ip: String,
         "cgroup_parent" cgroup_parent: String,
         "bridge_network_name" bridge_network_name: String,

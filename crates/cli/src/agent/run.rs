@@ -351,6 +351,10 @@ fn client_config(common: &Common<'_>, servers: Servers) -> ClientConfig {
         advertise_ip: client.advertise_ip.parse().ok(),
         network: config.network.clone(),
         raw_exec: config.raw_exec,
+        cdi_folders: match &client.cdi_spec_dirs {
+            Some(folders) => folders.iter().map(PathBuf::from).collect(),
+            None => floe_client::DEFAULT_CDI_FOLDERS.iter().map(PathBuf::from).collect(),
+        },
         cgroup_parent: text(&client.cgroup_parent, floe_runtime::DEFAULT_CGROUP_PARENT),
         reserve: Reserve {
             cpu_mhz: client.reserved.cpu,

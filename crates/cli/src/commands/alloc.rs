@@ -7,7 +7,7 @@ use crate::{
 };
 use anyhow::{Context, bail};
 use floe_api::{ApiClient, Rows, types::AllocationListStub};
-use floe_model::{Allocation, Nanos, TaskState, network::PortMapping};
+use floe_model::{Allocation, Nanos, TaskState, network::PortMapping, resources::AllocatedDeviceResource};
 use futures::StreamExt;
 use std::process::ExitCode;
 
@@ -114,9 +114,11 @@ fn show_task(alloc: &Allocation, task: &str, state: &TaskState, short: bool) {
     let mut rows = vec![
         ("CPU", format!("{} MHz", held.cpu.cpu_shares)),
         ("Memory", format!("{} MiB", held.memory.memory_mb)),
+        ("Devices", devices(&held.devices)),
         ("Restarts", state.restarts.to_string()),
         ("Started At", output::moment(state.started_at.0)),
     ];
+    rows.retain(|(what, value)| *what != "Devices" || !value.is_empty());
     if !state.finished_at.is_never() {
         rows.push(("Finished At", output::moment(state.finished_at.0)));
     }
@@ -128,6 +130,12 @@ fn show_task(alloc: &Allocation, task: &str, state: &TaskState, short: bool) {
     let mut events = vec![["Time", "Type", "Description"].map(output::bold).to_vec()];
     events.extend(state.events.iter().rev().map(|e| vec![output::moment(e.time), e.event_type.clone(), e.display_message.clone()]));
     output::line(columns(&events));
+}
+
+/// `nvidia/gpu/H100: 0, 1`; empty when there are none.
+fn devices(held: &[AllocatedDeviceResource]) -> String {
+    let of = |d: &AllocatedDeviceResource| format!("{}/{}/{}: {}", d.vendor, d.device_type, d.name, d.device_ids.join(", "));
+    held.iter().map(of).collect::<Vec<_>>().join("; ")
 }
 
 fn scores(alloc: &Allocation) {

@@ -7,7 +7,11 @@ use crate::{
 };
 use anyhow::Context;
 use floe_api::{ApiClient, Rows};
-use floe_model::{Allocation, Node, resources::Amounts};
+use floe_model::{
+    Allocation, Node,
+    node::{NodeDevice, NodeDeviceResource},
+    resources::{AllocatedDeviceResource, Amounts},
+};
 use floe_pki::AgentId;
 use std::process::ExitCode;
 
@@ -28,6 +32,7 @@ pub(super) async fn status(client: &ApiClient, args: &NodeStatusArgs) -> anyhow:
         return Ok(ExitCode::SUCCESS);
     }
     resources(&node, &allocs);
+    devices(&node, &allocs);
     allocations(&allocs, args.verbose);
     events(&node);
     if args.verbose {
@@ -36,6 +41,29 @@ pub(super) async fn status(client: &ApiClient, args: &NodeStatusArgs) -> anyhow:
         output::line(pairs(&rows));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Each device with who holds it; nothing for a node without any.
+fn devices(node: &Node, allocs: &[Allocation]) {
+    let groups = &node.node_resources.devices;
+    if groups.is_empty() {
+        return;
+    }
+    let live: Vec<&Allocation> = allocs.iter().filter(|a| !a.is_terminal()).collect();
+    let holder = |group: &NodeDeviceResource, id: &String| {
+        let holds =
+            |d: &AllocatedDeviceResource| (&d.vendor, &d.device_type) == (&group.vendor, &group.device_type) && d.device_ids.contains(id);
+        let found = live.iter().find(|a| a.allocated_resources.tasks.values().flat_map(|t| &t.devices).any(holds));
+        found.map_or_else(|| "-".to_owned(), |a| a.name.clone())
+    };
+    let mut rows = vec![["Device", "ID", "Health", "Held By"].map(output::bold).to_vec()];
+    for group in groups {
+        let name = format!("{}/{}/{}", group.vendor, group.device_type, group.name);
+        let health = |i: &NodeDevice| if i.healthy { "healthy".to_owned() } else { i.health_description.clone() };
+        rows.extend(group.instances.iter().map(|i| vec![name.clone(), i.id.clone(), health(i), holder(group, &i.id)]));
+    }
+    output::title("Devices");
+    output::line(columns(&rows));
 }
 
 pub(super) async fn revoke(client: &ApiClient, node: &str) -> anyhow::Result<ExitCode> {

@@ -34,6 +34,7 @@ mod cluster;
 mod commands;
 mod crash;
 mod dev;
+mod devices;
 mod durability;
 mod folders;
 mod grow;

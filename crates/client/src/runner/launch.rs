@@ -4,6 +4,7 @@ use super::{Event, Runner, exit_of, send, spec};
 use crate::{
     clock,
     db::{Change, words},
+    devices,
 };
 use floe_model::{Allocation, Timestamp};
 use floe_runtime::{Attached, SpawnError, TaskHandle, TaskProcess};
@@ -55,7 +56,10 @@ fn launch(shared: &super::Shared, alloc: &Allocation, task: &str, netns: Option<
         // Never in the host's instead.
         return Err(LaunchError { words: "the allocation lost its network".to_owned(), fatal: true });
     }
-    let spec = spec::build(shared, alloc, task, netns).map_err(|words| LaunchError { words, fatal: true })?;
+    let mut spec = spec::build(shared, alloc, task, netns).map_err(|words| LaunchError { words, fatal: true })?;
+    let held = alloc.allocated_resources.tasks.get(task).map(|t| t.devices.as_slice()).unwrap_or_default();
+    // A driver that is just being replaced has its devices again soon.
+    devices::give(held, &shared.config.cdi_folders, &mut spec).map_err(|words| LaunchError { words, fatal: false })?;
     let dir = shared.paths.shim(&alloc.id, task);
     let handle = floe_runtime::spawn(&spec, &dir, &shared.config.exe)
         .map_err(|error| LaunchError { fatal: matches!(error, SpawnError::Spec(_) | SpawnError::Task(_)), words: words(&error) })?;

@@ -52,7 +52,7 @@ pub(super) fn task(r: &mut Report, group: &TaskGroup, task: &Task) {
     for (i, s) in services.iter().enumerate() {
         r.within(labelled("service", &s.name, i), |r| service::service(r, s));
     }
-    amounts.iter().for_each(|a| r.within("resources", |r| resources(r, a)));
+    amounts.iter().for_each(|a| r.within("resources", |r| resources(r, driver, a)));
     // A policy that is the group's own was refused there.
     let own = restart_policy.iter().filter(|p| group.restart_policy.as_ref() != Some(*p));
     own.for_each(|p| r.within("restart", |r| restart(r, p)));
@@ -98,14 +98,15 @@ fn quoted_key(key: &str) -> String {
     if plain { key.to_owned() } else { quoted(key) }
 }
 
-fn resources(r: &mut Report, resources: &Resources) {
+fn resources(r: &mut Report, driver: &str, resources: &Resources) {
     let Resources { cpu: _, memory_mb: _, memory_max_mb: _, cores, disk_mb, networks, devices, numa, secrets_mb, iops } = resources;
     let is_set = |n: &Option<i64>| n.is_some_and(|n| n != 0);
     r.refuse_if(is_set(cores), "cores", "use cpu");
     r.refuse_if(is_set(disk_mb), "disk", "use the group's ephemeral_disk");
     r.refuse_if(!networks.is_empty(), "network", "put it into the group");
-    for (i, d) in devices.iter().enumerate() {
-        r.refuse_if(true, &labelled("device", &d.name, i), "");
+    // A plain process has no view of its own into which a device could be put, and none from which it could be kept.
+    for (i, d) in devices.iter().enumerate().filter(|_| driver == "raw_exec") {
+        r.refuse_if(true, &labelled("device", &d.name, i), "driver raw_exec sees all devices of the node; use exec");
     }
     r.refuse_if(numa.is_some(), "numa", "");
     r.refuse_if(is_set(secrets_mb), "secrets", "remove it");

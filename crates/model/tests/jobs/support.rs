@@ -86,7 +86,6 @@ fn each_field_that_is_not_acted_on_is_refused_by_name() {
         ("/TaskGroups/0/Tasks/0/Resources/Cores", json!(1), t, "resources -> cores: "),
         ("/TaskGroups/0/Tasks/0/Resources/DiskMB", json!(1), t, "resources -> disk: "),
         ("/TaskGroups/0/Tasks/0/Resources/Networks", json!([{}]), t, "resources -> network: "),
-        ("/TaskGroups/0/Tasks/0/Resources/Devices", json!([{"Name": "gpu"}]), t, "resources -> device \"gpu\""),
         ("/TaskGroups/0/Tasks/0/Resources/NUMA", json!({}), t, "resources -> numa"),
         ("/TaskGroups/0/Tasks/0/Resources/SecretsMB", json!(1), t, "resources -> secrets: "),
         ("/TaskGroups/0/Tasks/0/Resources/IOPS", json!(1), t, "resources -> iops: "),
@@ -119,7 +118,10 @@ fn raw_exec_has_its_own_keys() {
         let lines = refusals(&[raw.clone(), (&format!("/TaskGroups/0/Tasks/0/Config/{key}"), json!(1))]);
         assert_eq!(lines, [format!("group \"front\" -> task \"server\" -> config -> {key}: remove it")]);
     }
-    assert_eq!(refusals(&[raw, ("/TaskGroups/0/Tasks/0/Config/work_dir", json!("/srv"))]), Vec::<String>::new());
+    assert_eq!(refusals(&[raw.clone(), ("/TaskGroups/0/Tasks/0/Config/work_dir", json!("/srv"))]), Vec::<String>::new());
+    let lines = refusals(&[raw, ("/TaskGroups/0/Tasks/0/Resources/Devices", json!([{"Name": "gpu"}]))]);
+    let want = "group \"front\" -> task \"server\" -> resources -> device \"gpu\": driver raw_exec sees all devices of the node; use exec";
+    assert_eq!(lines, [want]);
 }
 
 #[test]
@@ -152,6 +154,7 @@ fn what_is_acted_on_is_accepted() {
         ("/TaskGroups/0/Services/0/AddressMode", json!("alloc")),
         ("/TaskGroups/0/Services/0/TaskName", json!("server")),
         ("/TaskGroups/0/Tasks/0/Resources", json!({"CPU": 1, "MemoryMB": 10, "MemoryMaxMB": -1})),
+        ("/TaskGroups/0/Tasks/0/Resources/Devices", json!([{"Name": "nvidia/gpu", "Count": 2}])),
         ("/TaskGroups/0/Tasks/0/LogConfig", json!({"Disabled": true})),
         ("/TaskGroups/0/Tasks/0/Config/pid_mode", json!("private")),
         ("/TaskGroups/0/Tasks/0/Templates/0/ChangeMode", json!("signal")),

@@ -14,6 +14,7 @@ use oci_spec::runtime::{
     ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
 };
 
+use super::devices::{self, Made};
 use super::init::{InitExecutor, Plan};
 use super::link::{ExecOutcome, Link};
 use super::rootfs::{self, BUNDLE, STATE};
@@ -73,7 +74,9 @@ pub(super) fn start(spec: &TaskSpec, cgroup: &Cgroup, stdout: OwnedFd, stderr: O
     drop(root);
 
     let link = Link::new()?;
-    configuration(spec, &identity, cgroup)?.save(Path::new(BUNDLE).join("config.json"))?;
+    let made = devices::make(spec)?;
+    configuration(spec, &identity, cgroup, &made)?.save(Path::new(BUNDLE).join("config.json"))?;
+    devices::run_hooks(spec)?;
     let mut container = ContainerBuilder::new(spec.id.clone(), SyscallType::Linux)
         .with_root_path(STATE)?
         .with_stdout(stdout)
@@ -106,20 +109,21 @@ fn plan(spec: &TaskSpec, program: &Path, link: &Link) -> Result<Plan, StartError
     })
 }
 
-fn configuration(spec: &TaskSpec, identity: &Identity, cgroup: &Cgroup) -> Result<Spec, StartError> {
+fn configuration(spec: &TaskSpec, identity: &Identity, cgroup: &Cgroup, made: &[Made<'_>]) -> Result<Spec, StartError> {
     let root = RootBuilder::default().path(rootfs::path()).readonly(true).build()?;
     Ok(SpecBuilder::default()
         .version("1.0.2")
         .root(root)
         .hostname(hostname(spec))
-        .mounts(mounts()?)
+        .mounts(mounts(made)?)
         .process(process(spec, identity)?)
-        .linux(linux(spec, cgroup)?)
+        .linux(linux(spec, cgroup, made)?)
         .build()?)
 }
 
 fn process(spec: &TaskSpec, identity: &Identity) -> Result<Process, StartError> {
-    let groups: Vec<u32> = identity.groups.iter().copied().filter(|group| *group < ID_RANGE_SIZE).collect();
+    let all = identity.groups.iter().chain(&spec.devices.groups);
+    let groups: Vec<u32> = all.copied().filter(|group| *group < ID_RANGE_SIZE).collect();
     let user = UserBuilder::default().uid(identity.uid).gid(identity.gid).additional_gids(groups).build()?;
     Ok(ProcessBuilder::default()
         .terminal(false)
@@ -150,16 +154,20 @@ fn parse_capability(name: &str) -> Result<oci_spec::runtime::Capability, StartEr
     serde_json::from_value(serde_json::Value::String(full)).map_err(|_| StartError::UnknownCapability(name.to_owned()))
 }
 
-fn linux(spec: &TaskSpec, cgroup: &Cgroup) -> Result<Linux, StartError> {
-    // Device files cannot be made or opened here anyhow (user namespace, nodev mounts); on v1 the device controller says so once more.
-    let no_devices = LinuxDeviceCgroupBuilder::default().allow(false).access("rwm").build()?;
+fn linux(spec: &TaskSpec, cgroup: &Cgroup, made: &[Made<'_>]) -> Result<Linux, StartError> {
+    // Others than those that were made cannot be made or opened here anyhow (user namespace, nodev mounts); on v1 the device controller says
+    // so once more.
+    let mut rules = vec![LinuxDeviceCgroupBuilder::default().allow(false).access("rwm").build()?];
+    for device in made {
+        rules.push(device.rule()?);
+    }
     let owned = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect::<Vec<String>>();
     Ok(LinuxBuilder::default()
         .namespaces(namespaces()?)
         .uid_mappings(id_mappings(spec)?)
         .gid_mappings(id_mappings(spec)?)
         .cgroups_path(Path::new("/").join(cgroup.path()))
-        .resources(LinuxResourcesBuilder::default().devices(vec![no_devices]).build()?)
+        .resources(LinuxResourcesBuilder::default().devices(rules).build()?)
         .masked_paths(owned(MASKED_PATHS))
         .readonly_paths(owned(READ_ONLY_PATHS))
         .build()?)
@@ -175,8 +183,8 @@ fn id_mappings(spec: &TaskSpec) -> Result<Vec<LinuxIdMapping>, OciSpecError> {
     Ok(vec![LinuxIdMappingBuilder::default().container_id(0u32).host_id(spec.id_range_start).size(ID_RANGE_SIZE).build()?])
 }
 
-/// The file systems that must be mounted from inside of the container's namespaces; everything else is already there.
-fn mounts() -> Result<Vec<Mount>, OciSpecError> {
+/// The file systems that must be mounted from inside of the container's namespaces, and the devices in them; everything else is already there.
+fn mounts(made: &[Made<'_>]) -> Result<Vec<Mount>, OciSpecError> {
     const MOUNTS: &[(&str, &str, &[&str])] = &[
         ("/proc", "proc", &["nosuid", "nodev", "noexec"]),
         ("/dev", "tmpfs", &["nosuid", "noexec", "strictatime", "mode=755", "size=64k"]),
@@ -190,5 +198,6 @@ fn mounts() -> Result<Vec<Mount>, OciSpecError> {
             let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
             MountBuilder::default().destination(*destination).typ(*kind).source(*kind).options(options).build()
         })
+        .chain(made.iter().map(Made::mount))
         .collect()
 }

@@ -13,6 +13,7 @@
 //! | `finish`: kill the rest, `exit.json`, remove the cgroup | nothing but the records |
 
 mod container;
+mod devices;
 mod idmap;
 mod init;
 mod link;

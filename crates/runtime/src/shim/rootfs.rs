@@ -7,7 +7,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -34,6 +34,8 @@ const PRIVATE: &str = "/run/floe/shim";
 pub(super) const BUNDLE: &str = "/run/floe/shim/bundle";
 /// libcontainer's state.
 pub(super) const STATE: &str = "/run/floe/shim/state";
+/// Where programs find libraries. Hooks of devices write it anew, which they could not where it is mounted.
+const LIBRARY_CACHE: &str = "/etc/ld.so.cache";
 /// Mount points and a few small files; a job cannot fill it.
 const PRIVATE_OPTIONS: &str = "mode=0755,size=4m,nr_inodes=4096";
 
@@ -49,6 +51,7 @@ pub(super) fn build(spec: &TaskSpec, identity: &Identity, cgroup: &Cgroup) -> Re
     builder.generated_files()?;
     builder.task_dirs()?;
     builder.binds()?;
+    builder.device_mounts()?;
     mount_sysfs()?;
     mount_cgroup_view(cgroup)?;
     // What is mounted on the host from now on does not appear in the task.
@@ -83,11 +86,21 @@ impl Builder<'_> {
         for entry in &self.spec.host_view {
             match fs::symlink_metadata(&entry.host) {
                 Err(_) => {}
+                Ok(_) if entry.container == Path::new(LIBRARY_CACHE) && !self.spec.devices.hooks.is_empty() => {
+                    self.copy(&entry.host, LIBRARY_CACHE)?
+                }
                 Ok(metadata) if metadata.is_symlink() => links.push(entry),
                 Ok(_) => self.view(&entry.host, &entry.container)?,
             }
         }
         links.into_iter().try_for_each(|entry| self.view_link(entry))
+    }
+
+    /// A file of the task's own that begins as the host's is.
+    fn copy(&self, host: &Path, container: &str) -> Result<(), SystemError> {
+        drop(self.root.file(Path::new(container))?);
+        let what = || format!("copy {} for the task", host.display());
+        fs::copy(host, Path::new(ROOTFS).join(container.trim_start_matches('/'))).doing(what).map(drop)
     }
 
     fn view_link(&self, entry: &ViewEntry) -> Result<(), SystemError> {
@@ -184,6 +197,40 @@ impl Builder<'_> {
             self.writable(&source, &bind.destination, access)?;
         }
         Ok(())
+    }
+
+    /// What devices bring along. It is shown as it is on the host: libraries belong to root, and sockets to whoever they say.
+    fn device_mounts(&self) -> Result<(), SystemError> {
+        for (i, mount) in self.spec.devices.mounts.iter().enumerate() {
+            let source = fs::canonicalize(&mount.source)
+                .doing(|| format!("find {} of a device to mount it at {}", mount.source.display(), mount.destination.display()))?;
+            self.prepare_inside_task_dirs(&mount.destination, source.is_dir())?;
+            self.make_room(&mount.destination, i)?;
+            let tree = DetachedTree::clone_of(&source)?;
+            tree.restrict(Access { read_only: mount.read_only, no_exec: mount.no_exec })?;
+            self.attach(tree, &source, &mount.destination)?;
+        }
+        Ok(())
+    }
+
+    /// Where a mount point would have to be made in the view of the host, which cannot be written: lays a directory of the task's own over the
+    /// last one that is there. What is mounted below that one is not seen through it.
+    fn make_room(&self, destination: &Path, number: usize) -> Result<(), SystemError> {
+        if self.root.find(destination).is_ok() {
+            return Ok(());
+        }
+        let Some((at, dir)) = destination.ancestors().skip(1).find_map(|at| Some((at, self.root.find(at).ok()?))) else { return Ok(()) };
+        let what = || format!("make room for {} in {}", destination.display(), at.display());
+        if !nix::sys::statvfs::fstatvfs(&dir).doing(what)?.flags().contains(nix::sys::statvfs::FsFlags::ST_RDONLY) {
+            return Ok(());
+        }
+        let own = Path::new(PRIVATE).join(format!("over{number}"));
+        for name in ["", "upper", "work"] {
+            fs::DirBuilder::new().mode(0o755).create(own.join(name)).doing(what)?;
+        }
+        let through = format!("/proc/self/fd/{}", dir.as_raw_fd());
+        let options = format!("lowerdir={through},upperdir={},workdir={}", own.join("upper").display(), own.join("work").display());
+        mount_new("overlay", Path::new(&through), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, &options)
     }
 
     /// A mount point below a task's directory is made in the directory itself: through the id map the shim's root does not exist and may

@@ -1,6 +1,6 @@
 //! A constraint (or affinity) made ready to be asked of many nodes.
 
-use super::{facts::Question, target, version::Requirement};
+use super::{facts::Question, target, units, version::Requirement};
 use floe_model::{
     Node,
     group::{Affinity, Constraint},
@@ -68,6 +68,32 @@ impl<'a> Condition<'a> {
     pub(crate) fn holds(&self, node: &Node) -> bool {
         self.test.holds(target::resolve(self.left, node), target::resolve(self.right, node))
     }
+
+    /// Whether it holds where `resolve` says what targets stand for. Amounts with units are compared as amounts.
+    pub(crate) fn holds_of(&self, resolve: impl Fn(&str) -> Option<String>) -> bool {
+        let (left, right) = (resolve(self.left), resolve(self.right));
+        match left.as_deref().zip(right.as_deref()).and_then(|(l, r)| units::comparable(l, r)).filter(|_| self.test.is_comparison()) {
+            Some((left, right)) => self.test.holds(Some(&left), Some(&right)),
+            None => self.test.holds(left.as_deref(), right.as_deref()),
+        }
+    }
+
+    /// Whether one instance may be taken by a condition on a list of ids: it is among those that are named, or by itself as is wanted.
+    pub(crate) fn allows_one(&self, ids: &str, resolve: impl Fn(&str) -> Option<String>) -> bool {
+        let (left, right) = (resolve(self.left), resolve(self.right));
+        match self.test {
+            Test::ContainsAll | Test::ContainsAny | Test::Equal => {
+                let (id, named) = if self.left == ids { (left, right) } else { (right, left) };
+                id.zip(named).is_some_and(|(id, named)| members(&named).any(|m| m == id))
+            }
+            _ => self.test.holds(left.as_deref(), right.as_deref()),
+        }
+    }
+
+    /// True when one of its sides is `target`.
+    pub(crate) fn speaks_of(&self, target: &str) -> bool {
+        self.left == target || self.right == target
+    }
 }
 
 /// The words that explanations show, as the user wrote them.
@@ -107,6 +133,10 @@ impl Test {
             "is_not_set" => Test::IsNotSet,
             _ => Test::Unknown,
         }
+    }
+
+    fn is_comparison(&self) -> bool {
+        matches!(self, Test::Equal | Test::NotEqual | Test::Order(_))
     }
 
     fn holds(&self, left: Option<&str>, right: Option<&str>) -> bool {

@@ -1,13 +1,15 @@
 //! Whether a group may run on a node at all, whatever runs there already; and why not.
 //!
-//! Order of the checks: constraints of the job, drivers, constraints of the group and its tasks, network, volumes. The first that
-//! fails gives the reason.
+//! Order of the checks: constraints of the job, drivers, constraints of the group and its tasks, network, volumes, devices.
+//! The first that fails gives the reason.
 
 pub(crate) mod condition;
 pub(crate) mod facts;
 pub(crate) mod target;
+pub(crate) mod units;
 pub(crate) mod version;
 
+use crate::devices::Asks;
 use condition::Condition;
 use facts::{Facts, Place, Question};
 use floe_model::{
@@ -58,6 +60,7 @@ pub(crate) struct Requirements<'a> {
     group: Vec<(Condition<'a>, Place)>,
     drivers: Vec<(&'a str, Place)>,
     network: Option<(&'a NetworkResource, Place)>,
+    pub(crate) devices: Asks<'a>,
     spec: &'a TaskGroup,
 }
 
@@ -78,7 +81,7 @@ impl<'a> Requirements<'a> {
         }
         let drivers = drivers.into_iter().map(|d| (d, facts.place(Question::Driver(d.to_owned())))).collect();
         let network = group.network().map(|n| (n, facts.place(Question::Network(n.mode.clone()))));
-        Self { job: of_job, group: of_group, drivers, network, spec: group }
+        Self { job: of_job, group: of_group, drivers, network, devices: Asks::new(group), spec: group }
     }
 
     /// Why the group cannot run on `node`, which has that seat among the facts; `None` when it can.
@@ -96,7 +99,8 @@ impl<'a> Requirements<'a> {
             return Some(format!("missing network mode {:?}", network.mode));
         }
         let host_network = self.network.and_then(|(n, _)| host_network_obstacle(n, node));
-        host_network.or_else(|| volume_obstacle(self.spec, node)).or_else(|| unsupported(self.spec))
+        let devices = || self.devices.obstacle(node);
+        host_network.or_else(|| volume_obstacle(self.spec, node)).or_else(devices).or_else(|| unsupported(self.spec))
     }
 }
 
@@ -151,15 +155,8 @@ fn unsupported(group: &TaskGroup) -> Option<String> {
     if group.volumes.values().any(|v| v.volume_type != "host") {
         return Some("not supported yet: volumes other than host volumes".to_owned());
     }
-    group.tasks.iter().filter_map(|t| t.resources.as_ref()).find_map(|r| {
-        if !r.devices.is_empty() {
-            Some("not supported yet: devices".to_owned())
-        } else if r.cores.is_some_and(|n| n > 0) {
-            Some("not supported yet: reserved cores".to_owned())
-        } else {
-            None
-        }
-    })
+    let mut resources = group.tasks.iter().filter_map(|t| t.resources.as_ref());
+    resources.any(|r| r.cores.is_some_and(|n| n > 0)).then(|| "not supported yet: reserved cores".to_owned())
 }
 
 #[cfg(test)]
@@ -171,7 +168,7 @@ mod tests {
         group::Constraint,
         network::Port,
         node::{DriverInfo, HostNetworkInfo, HostVolumeInfo},
-        resources::{RequestedDevice, Resources},
+        resources::Resources,
         volume::VolumeRequest,
     };
 
@@ -288,8 +285,6 @@ mod tests {
     #[test]
     fn what_is_not_placed_yet_is_said() {
         let mut j = job();
-        j.task_groups[0].tasks[0].resources = Some(Resources { devices: vec![RequestedDevice::default()], ..Resources::default() });
-        assert_eq!(obstacle(&j, &node()).unwrap(), "not supported yet: devices");
         j.task_groups[0].tasks[0].resources = Some(Resources { cores: Some(1), ..Resources::default() });
         assert_eq!(obstacle(&j, &node()).unwrap(), "not supported yet: reserved cores");
     }

@@ -16,6 +16,8 @@ pub(crate) struct Scores {
     pub(crate) reschedule_penalty: Option<f64>,
     /// -1 to 1.
     pub(crate) affinity: Option<f64>,
+    /// -1 to 1: how much the devices are liked that it gives.
+    pub(crate) devices: Option<f64>,
     /// See `spread`.
     pub(crate) spread: Option<f64>,
 }
@@ -23,7 +25,7 @@ pub(crate) struct Scores {
 impl Scores {
     /// The mean of what was said.
     pub(crate) fn mean(&self) -> f64 {
-        let said = [Some(self.binpack), self.anti_affinity, self.reschedule_penalty, self.affinity, self.spread];
+        let said = [Some(self.binpack), self.anti_affinity, self.reschedule_penalty, self.affinity, self.devices, self.spread];
         let (sum, n) = said.into_iter().flatten().fold((0.0, 0.0), |(sum, n), s| (sum + s, n + 1.0));
         sum / n
     }
@@ -35,6 +37,7 @@ impl Scores {
             ("job-anti-affinity", Some(self.anti_affinity.unwrap_or(0.0))),
             ("node-reschedule-penalty", Some(self.reschedule_penalty.unwrap_or(0.0))),
             ("node-affinity", Some(self.affinity.unwrap_or(0.0))),
+            ("devices", self.devices),
             ("allocation-spread", self.spread),
         ];
         let scores = named.into_iter().filter_map(|(name, s)| s.map(|s| (name.to_owned(), s))).collect();

@@ -8,13 +8,13 @@ use floe_model::{
     canonical::canonicalize,
     group::{Constraint, UpdateStrategy},
     network::{NetworkResource, Port},
-    node::DriverInfo,
-    resources::Resources,
+    node::{Attribute, DriverInfo, NodeDevice, NodeDeviceResource},
+    resources::{RequestedDevice, Resources},
 };
 use floe_scheduler::{Decision, Request, Scheduler, explain};
 use floe_state::{
     Command, Entry, Outcome, Plan, Stamp, State,
-    command::{AllocUpdate, NodeStatusUpdate, RegisterJob},
+    command::{AllocUpdate, CLUSTER_VERSION, NodeStatusUpdate, RegisterJob},
 };
 use std::{fmt::Write, sync::Arc};
 
@@ -60,6 +60,12 @@ impl World {
     pub fn seed(&mut self) -> (u64, u64) {
         self.seed += 1;
         (self.seed, 42)
+    }
+
+    /// All servers know all that this build does.
+    pub fn of_today(mut self) -> Self {
+        self.run(Command::SetClusterVersion { version: CLUSTER_VERSION });
+        self
     }
 
     pub fn run(&mut self, command: Command) -> Outcome {
@@ -235,6 +241,26 @@ pub fn node(i: usize) -> Node {
     n.attributes.insert("kernel.name".to_owned(), "linux".to_owned());
     n.drivers.insert("exec".to_owned(), DriverInfo { detected: true, healthy: true, ..DriverInfo::default() });
     n
+}
+
+/// `n` GPUs of one model; the odd ones only where all are `well`.
+pub fn gpus(n: usize, well: bool) -> NodeDeviceResource {
+    let instance = |i: usize| NodeDevice { id: format!("gpu{i}"), healthy: well || i.is_multiple_of(2), ..NodeDevice::default() };
+    let memory = Attribute { int_val: Some(80), unit: "GiB".to_owned(), ..Attribute::default() };
+    NodeDeviceResource {
+        vendor: "nvidia".to_owned(),
+        device_type: "gpu".to_owned(),
+        name: "H100".to_owned(),
+        instances: (0..n).map(instance).collect(),
+        attributes: [("memory".to_owned(), memory)].into(),
+    }
+}
+
+/// Asks for devices, for the only task of a job.
+pub fn asking(mut job: Job, name: &str, count: u64) -> Job {
+    let device = RequestedDevice { name: name.to_owned(), count: Some(count), ..RequestedDevice::default() };
+    job.task_groups[0].tasks[0].resources.as_mut().unwrap().devices.push(device);
+    job
 }
 
 /// A job with one group `g` of one task `task`.

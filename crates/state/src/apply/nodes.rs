@@ -1,7 +1,10 @@
 //! Nodes: registration, status, and the evaluations that follow.
 
 use super::writer::Writer;
-use crate::command::{NodeStatusUpdate, Outcome, Refusal};
+use crate::{
+    command::{NodeStatusUpdate, Outcome, Refusal},
+    fit::DEVICES_ARE_HELD,
+};
 use floe_model::{AllocClientStatus, Allocation, EvalId, EvalTrigger, Job, JobKey, JobType, Node, NodeId, NodeStatus, node::NodeEvent};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -18,6 +21,9 @@ impl Writer<'_> {
         let mut node = node.clone();
         let old = self.state.node(&node.id).cloned();
         let returns = old.as_ref().is_none_or(|o| o.status != NodeStatus::Ready);
+        // All else that a running agent says of its node is what it found when it started.
+        let other_devices = self.state.cluster_version() >= DEVICES_ARE_HELD
+            && old.as_ref().is_some_and(|o| o.node_resources.devices != node.node_resources.devices);
         match &old {
             None => {
                 node.create_index = self.index;
@@ -41,7 +47,7 @@ impl Writer<'_> {
         node.status_updated_at = self.now.0 / NANOS_PER_SEC;
         let id = node.id.clone();
         self.put_node(node);
-        Ok(Outcome::Evals(if returns { self.eval_node(&id) } else { Vec::new() }))
+        Ok(Outcome::Evals(if returns || other_devices { self.eval_node(&id) } else { Vec::new() }))
     }
 
     pub(super) fn update_node_status(&mut self, updates: &[NodeStatusUpdate]) -> Result<Outcome, Refusal> {

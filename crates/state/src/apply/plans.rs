@@ -3,6 +3,7 @@
 use super::writer::Writer;
 use crate::{
     command::{Outcome, Refusal},
+    fit::{DEVICES_ARE_HELD, are_there},
     plan::{ENDED_CHANGES_NOTHING, Plan, Stop},
 };
 use floe_model::{
@@ -81,6 +82,10 @@ impl Writer<'_> {
         let Some(node) = self.state.node(id) else { return false };
         let only_updates = on_node.placements.iter().all(|p| self.state.alloc(&p.id).is_some());
         if !node.is_schedulable() && !only_updates {
+            return false;
+        }
+        let is_new = |p: &&&Allocation| self.state.alloc(&p.id).is_none();
+        if self.state.cluster_version() >= DEVICES_ARE_HELD && !on_node.placements.iter().filter(is_new).all(|p| are_there(p, node)) {
             return false;
         }
         let mut usage = self.state.usage_of_node(id).cloned().unwrap_or_default();

@@ -1,14 +1,19 @@
 //! What is used of a node. Sums that can be taken back exactly, so that the usage of every node is kept instead of counted.
 
-use super::Misfit;
-use floe_model::{AllocId, Allocation, Node, network::PortMapping, node::parse_port_list, resources::Amounts};
+use super::{Misfit, devices::Holders};
+use floe_model::{
+    AllocId, Allocation, Node,
+    network::PortMapping,
+    node::{NodeDeviceResource, parse_port_list},
+    resources::Amounts,
+};
 use imbl::OrdMap;
 use std::sync::Arc;
 
 /// Who holds the ports that a node keeps for itself.
 const RESERVED: &str = "the node's reserved ports";
 
-/// What is used of a node: amounts and host ports, with who uses them. A clone costs a few pointers.
+/// What is used of a node: amounts, host ports and devices, with who uses them. A clone costs a few pointers.
 ///
 /// It depends only on what was added and not removed again, not on the order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +26,7 @@ pub struct Usage {
     reserved: Arc<[(u16, u16)]>,
     /// How many pairs of users want the same port on the same address; the node's own reservation counts as a user.
     clashes: usize,
+    devices: Holders,
 }
 
 /// Sums that neither overflow nor stop at a largest number: 2^64 allocations at the least would be needed.
@@ -116,6 +122,7 @@ impl Usage {
         for mapping in &held.shared.ports {
             self.add_port(mapping, &alloc.id);
         }
+        self.devices.add(alloc);
     }
 
     /// Takes an allocation back that was added before as it is now.
@@ -126,6 +133,7 @@ impl Usage {
         for mapping in &held.shared.ports {
             self.remove_port(mapping, &alloc.id);
         }
+        self.devices.remove(alloc);
     }
 
     fn add_port(&mut self, mapping: &PortMapping, holder: &AllocId) {
@@ -165,10 +173,15 @@ impl Usage {
         self.ports.get(&port)?.iter().find(|u| u.clashes_with(host_ip)).map(|u| u.holder.as_str())
     }
 
-    /// A port that two of the users hold: the node changed its addresses or what it keeps for itself. Nothing more fits until one is gone.
+    /// True when an allocation holds this instance of the group.
+    pub fn holds_device(&self, group: &NodeDeviceResource, id: &str) -> bool {
+        self.devices.is_held(group, id)
+    }
+
+    /// A port or device that two of the users hold: the node changed its addresses or what it keeps for itself. Nothing more fits until one is gone.
     pub fn conflict(&self) -> Option<Misfit> {
         if self.clashes == 0 {
-            return None;
+            return self.devices.conflict();
         }
         self.ports.iter().find_map(|(port, users)| {
             let misfit = |u: &PortUse, holder: String| Misfit::Port { port: *port, host_ip: (*u.host_ip).to_owned(), holder };
@@ -184,7 +197,7 @@ impl Usage {
     /// Whether what is used is within what the node has.
     ///
     /// # Errors
-    /// A port that is held twice, or the first dimension that is exceeded.
+    /// A port or device that is held twice, or the first dimension that is exceeded.
     pub fn check(&self, node: &Node) -> Result<(), Misfit> {
         if let Some(conflict) = self.conflict() {
             return Err(conflict);

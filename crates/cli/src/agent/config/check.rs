@@ -7,6 +7,9 @@ use floe_control::keyring::MIN_ROTATION_THRESHOLD;
 use floe_model::{Nanos, network, node::parse_port_list};
 use std::collections::BTreeMap;
 
+/// The most folders with files about devices: they are read every ten seconds.
+pub(super) const MAX_CDI_FOLDERS: usize = 8;
+
 /// Refuses what the server part cannot do.
 pub(super) fn server(server: &ServerBlock) -> anyhow::Result<()> {
     if server.num_schedulers == Some(0) {
@@ -36,6 +39,12 @@ pub(super) fn autopilot(autopilot: &AutopilotBlock, timings: &Timings) -> anyhow
 
 /// Refuses what the client part cannot do.
 pub(super) fn client(client: &ClientBlock) -> anyhow::Result<()> {
+    if let Some(folder) = client.cdi_spec_dirs.iter().flatten().find(|f| !f.starts_with('/')) {
+        bail!("client.cdi_spec_dirs: {folder:?} must be an absolute path");
+    }
+    if client.cdi_spec_dirs.as_ref().is_some_and(|folders| folders.len() > MAX_CDI_FOLDERS) {
+        bail!("client.cdi_spec_dirs names more than {MAX_CDI_FOLDERS} folders: put the files into fewer");
+    }
     let list = &client.reserved.reserved_ports;
     if let Err(why) = parse_port_list(list) {
         bail!("client.reserved.reserved_ports: {why}");

@@ -67,6 +67,11 @@ fn what_the_agent_cannot_do_is_refused() {
     assert!(why("reserved { reserved_ports = \"22,x\" }").contains("\"x\" is not a port"));
     assert!(why("memory_total_mb = 0").contains("memory_total_mb must be more than 0"));
     assert!(why("min_dynamic_port = 32001").contains("leave no port"));
+    assert!(why("cdi_spec_dirs = [\"cdi\"]").contains("\"cdi\" must be an absolute path"));
+    assert!(why(&format!("cdi_spec_dirs = {:?}", vec!["/a"; check::MAX_CDI_FOLDERS + 1])).contains("names more than 8 folders"));
+    let most =
+        format!("data_dir = \"/a\"\nserver {{ enabled = true }}\nclient {{\ncdi_spec_dirs = {:?}\n}}", vec!["/a"; check::MAX_CDI_FOLDERS]);
+    load(&[("a.hcl", &most)], |_| {}).unwrap();
     let top = |text: &str| {
         let text = format!("data_dir = \"/a\"\nclient {{\n enabled = true\n servers = [\"a\"]\n}}\n{text}");
         format!("{:#}", load(&[("a.hcl", &text)], |_| {}).unwrap_err())

@@ -2,7 +2,10 @@
 
 use super::{accept, expect, problems};
 use crate::generate::{self, canonical, changed, set};
-use floe_model::{JobType, validate::validate};
+use floe_model::{
+    JobType,
+    validate::{MAX_DEVICE_COUNT, MAX_DEVICES, validate},
+};
 use serde_json::{Value, json};
 
 #[test]
@@ -105,4 +108,31 @@ fn rules_of_blocks_that_are_refused_anyway() {
     assert_eq!(batch("/Periodic", json!({"Spec": "a", "Specs": ["b"]})), ["periodic: cron and crons are both set; keep one of them"]);
     let twice = json!({"MetaRequired": ["a"], "MetaOptional": ["a"]});
     assert_eq!(batch("/ParameterizedJob", twice), ["parameterized: metadata key \"a\" is there more than once; give each another name"]);
+}
+
+/// Names, counts and constraints of devices, each at its bound and past it.
+#[test]
+fn rules_of_devices() {
+    let row = |changes: &[(&str, Value)], want: &[&str]| assert_eq!(problems(&changed(changes)), want, "{changes:?}");
+    const POINTER: &str = "/TaskGroups/0/Tasks/0/Resources/Devices";
+    let at = "group \"front\" -> task \"server\" -> resources";
+    let full = json!([{"Name": "nvidia/gpu/H100", "Count": MAX_DEVICE_COUNT,
+        "Constraints": [{"LTarget": "${device.attr.memory}", "Operand": ">=", "RTarget": "40 GiB"}],
+        "Affinities": [{"LTarget": "${device.model}", "Operand": "=", "RTarget": "H100", "Weight": 50}]}]);
+    row(&[(POINTER, full)], &[]);
+    row(&[(POINTER, json!(vec![json!({"Name": "gpu"}); MAX_DEVICES]))], &[]);
+    let many =
+        format!("{at}: at most {MAX_DEVICES} devices are allowed (there are {}); split them over several jobs or groups", MAX_DEVICES + 1);
+    row(&[(POINTER, json!(vec![json!({"Name": "gpu"}); MAX_DEVICES + 1]))], &[&many]);
+    let more = format!("{at} -> device \"gpu\": count must be at most {MAX_DEVICE_COUNT} (it is {})", MAX_DEVICE_COUNT + 1);
+    row(&[(POINTER, json!([{"Name": "gpu", "Count": MAX_DEVICE_COUNT + 1}]))], &[&more]);
+    let form =
+        format!("{at} -> device \"nvidia/\": name must be \"type\", \"vendor/type\" or \"vendor/type/name\", for example \"nvidia/gpu\"");
+    row(&[(POINTER, json!([{"Name": "nvidia/"}]))], &[&form]);
+    let target = format!(
+        "{at} -> device \"gpu\": attribute \"${{attr.kernel.name}}\" is not of a device; use ${{device.model}}, ${{device.vendor}}, \
+         ${{device.type}}, ${{device.ids}} or ${{device.attr.NAME}}"
+    );
+    let constraint = json!([{"LTarget": "${attr.kernel.name}", "Operand": "=", "RTarget": "linux"}]);
+    row(&[(POINTER, json!([{"Name": "gpu", "Constraints": constraint}]))], &[&target]);
 }
