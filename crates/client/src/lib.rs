@@ -7,6 +7,7 @@
 //! | keeper ([`keeper`]) | desired sets, ended runners | runners started, told, forgotten |
 //! | runner ([`runner`]), one per allocation | its allocation, its tasks' ends, time | processes, networks, statuses |
 //! | reporter ([`report`]) | statuses | reports, each again until a server took it |
+//! | image keeper ([`node`]) | time | images that nobody uses any more, removed |
 //! | `client-state` thread ([`db`]) | changes of the local database | one transaction for all that wait |
 //!
 //! An agent that ends (well or by kill -9) leaves its tasks running; the next one finds them by what the database and the shims remember.
@@ -27,5 +28,6 @@ mod reconcile;
 mod report;
 mod runner;
 
-pub use config::{ClientConfig, Override, Reserve};
+pub use config::{ClientConfig, ImageSettings, Override, Reserve};
+pub use floe_images::{Credentials, Keep, RegistrySettings, Settings as PullSettings};
 pub use node::{Client, StartError, end_leftovers};

@@ -161,6 +161,10 @@ pub struct TaskDirs {
 pub struct Bind {
     /// On the host.
     pub source: PathBuf,
+    /// A folder that the source is looked for in as if it were `/`, and made in if it is missing: for folders of the task itself, in which
+    /// it may have put links that lead elsewhere.
+    #[serde(default)]
+    pub below: Option<PathBuf>,
     /// Inside; absolute.
     pub destination: PathBuf,
     /// Whether writes are refused.
@@ -425,7 +429,7 @@ impl TaskSpec {
         }
         for bind in &self.binds {
             self.validate_destination("binds", &bind.destination)?;
-            if !bind.source.is_absolute() {
+            if !bind.source.is_absolute() && bind.below.is_none() {
                 return Err(self.invalid("binds", format!("source {} must be absolute", bind.source.display())));
             }
         }
@@ -603,7 +607,7 @@ mod tests {
     #[test]
     fn destinations_cannot_reach_kernel_interfaces_or_climb() {
         for destination in ["/", "/proc", "/proc/sys", "/sys/fs", "/dev/sda", "relative", "/a/../etc"] {
-            let bind = Bind { source: "/srv".into(), destination: destination.into(), read_only: true };
+            let bind = Bind { source: "/srv".into(), below: None, destination: destination.into(), read_only: true };
             assert!(refused(|spec| spec.binds.push(bind)).contains("binds"), "{destination}");
         }
     }

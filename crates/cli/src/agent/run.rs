@@ -351,6 +351,7 @@ fn client_config(common: &Common<'_>, servers: Servers) -> ClientConfig {
         advertise_ip: client.advertise_ip.parse().ok(),
         network: config.network.clone(),
         raw_exec: config.raw_exec,
+        images: config.images.clone(),
         cgroup_parent: text(&client.cgroup_parent, floe_runtime::DEFAULT_CGROUP_PARENT),
         reserve: Reserve {
             cpu_mhz: client.reserved.cpu,

@@ -111,7 +111,15 @@ pub(super) fn show(root: &Root, host: &Path, name: &str) -> Result<(), SystemErr
 
 /// Kernel parameters of the task's network namespace. The container may not set them, for the namespace is not its own; the shim, which has
 /// entered it, may. Those of its other namespaces are set from inside.
-pub(super) fn network_parameters(image: &ImageRoot) -> Result<(), SystemError> {
+///
+/// In a network of its own a task may listen on every port and send echo requests, as images expect; neither needs a capability then.
+pub(super) fn network_parameters(spec: &TaskSpec, image: &ImageRoot) -> Result<(), SystemError> {
+    if spec.netns.is_some() {
+        for (name, value) in [("ip_unprivileged_port_start", "0"), ("ping_group_range", "0 2147483647")] {
+            // A kernel without one of them has no such limit.
+            drop(fs::write(Path::new("/proc/sys/net/ipv4").join(name), value));
+        }
+    }
     for (name, value) in image.sysctls.iter().filter(|(name, _)| name.starts_with("net.")) {
         let path = Path::new("/proc/sys").join(name.replace('.', "/"));
         let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC;

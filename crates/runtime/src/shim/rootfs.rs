@@ -7,7 +7,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -117,7 +117,7 @@ impl Builder<'_> {
         if let Some(dir) = self.spec.work_dir.as_ref().filter(|dir| !MOUNTED_INSIDE.iter().any(|mount| dir.starts_with(mount))) {
             self.root.directory(dir)?;
         }
-        image::network_parameters(image)
+        image::network_parameters(self.spec, image)
     }
 
     /// Directories first, so that a symbolic link can be kept as a link when what it points to is in view.
@@ -222,8 +222,16 @@ impl Builder<'_> {
     fn binds(&self) -> Result<(), SystemError> {
         for bind in &self.spec.binds {
             let access = if bind.read_only { Access::READ_ONLY } else { Access::READ_WRITE };
-            let source = fs::canonicalize(&bind.source)
-                .doing(|| format!("find {} to mount it at {}", bind.source.display(), bind.destination.display()))?;
+            let what = || format!("find {} to mount it at {}", bind.source.display(), bind.destination.display());
+            // Held until it is mounted: its name stands for it.
+            let held;
+            let source = match &bind.below {
+                Some(folder) => {
+                    held = Root::open(folder)?.directory(&bind.source)?;
+                    PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()))
+                }
+                None => fs::canonicalize(&bind.source).doing(what)?,
+            };
             self.prepare_inside_task_dirs(&bind.destination, source.is_dir())?;
             self.writable(&source, &bind.destination, access)?;
         }
