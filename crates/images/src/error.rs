@@ -119,6 +119,14 @@ pub enum ImageError {
 }
 
 impl ImageError {
+    /// The error itself, whoever's pull it came from.
+    pub fn own(&self) -> &ImageError {
+        match self {
+            ImageError::Shared(error) => error.own(),
+            error => error,
+        }
+    }
+
     /// Whether another try would fail alike.
     pub fn is_fatal(&self) -> bool {
         match self {

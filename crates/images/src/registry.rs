@@ -169,8 +169,16 @@ impl Repository {
     }
 
     async fn small(&self, path: &str, accept: &str, max_bytes: usize) -> Result<Bytes, ImageError> {
-        let answer = self.ask(&Question { path: path.to_owned(), accept, from: 0 }).await?;
-        self.body(answer, max_bytes).await
+        let question = Question { path: path.to_owned(), accept, from: 0 };
+        for _ in 1..TRIES {
+            let answer = self.ask(&question).await?;
+            match self.body(answer, max_bytes).await {
+                // Its beginning came, so it is worth another try.
+                Err(ImageError::Unreachable { why, .. }) => tracing::debug!(image = %self.reference, %why, "the registry is asked again"),
+                outcome => return outcome,
+            }
+        }
+        self.body(self.ask(&question).await?, max_bytes).await
     }
 
     async fn body(&self, answer: Response<Incoming>, max_bytes: usize) -> Result<Bytes, ImageError> {

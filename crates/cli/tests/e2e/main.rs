@@ -38,6 +38,7 @@ mod durability;
 mod folders;
 mod grow;
 mod histories;
+mod images;
 mod inventory;
 mod isolation;
 mod keyring;
