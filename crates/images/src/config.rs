@@ -114,7 +114,7 @@ impl ImageConfig {
         // An entrypoint of one empty word is how job files say "none".
         words.retain(|word| !word.is_empty());
         if job.command.is_some() || job.args.is_some() {
-            words.extend(job.command.iter().cloned().filter(|c| !c.is_empty()));
+            words.extend(job.command.iter().filter(|c| !c.is_empty()).cloned());
             words.extend(job.args.iter().flatten().cloned());
         } else if job.entrypoint.is_none() {
             words.extend(self.cmd.iter().cloned());

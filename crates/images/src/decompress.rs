@@ -24,10 +24,6 @@ impl<R: Read> Hashing<R> {
     pub(crate) fn digest(self) -> Digest {
         Digest::from_hash(self.hash)
     }
-
-    pub(crate) fn inner(self) -> (R, Digest) {
-        (self.inner, Digest::from_hash(self.hash))
-    }
 }
 
 impl<R: Read> Read for Hashing<R> {
@@ -53,19 +49,6 @@ impl<R: Read> Unpacked<R> {
             Packing::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(inner))),
             Packing::Zstd => Self::Zstd(Box::new(Frames::Between(inner))),
         }
-    }
-
-    /// What was packed, to the end: nobody may have read it all.
-    pub(crate) fn into_inner(self) -> Option<R> {
-        Some(match self {
-            Self::Plain(inner) => inner.into_inner(),
-            Self::Gzip(decoder) => decoder.into_inner().into_inner(),
-            Self::Zstd(frames) => match *frames {
-                Frames::Between(inner) => inner.into_inner(),
-                Frames::Inside(inner, _) => inner.into_inner(),
-                Frames::Broken => return None,
-            },
-        })
     }
 }
 
@@ -133,7 +116,7 @@ fn broken(error: FrameDecoderError) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
     use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 

@@ -311,20 +311,20 @@ impl Work {
 
     async fn pull(&self, source: Source, credentials: Option<Credentials>) -> Result<(), ImageError> {
         match source {
-            Source::Registry(reference) => self.from_registry(&reference, credentials.as_ref()).await,
-            Source::Layout { folder, tag } => self.from_layout(folder, tag).await,
-            Source::Archive { file } => self.from_archive(file).await,
+            Source::Registry(reference) => self.pull_registry(&reference, credentials.as_ref()).await,
+            Source::Layout { folder, tag } => self.pull_layout(folder, tag).await,
+            Source::Archive { file } => self.pull_archive(file).await,
         }
     }
 
-    async fn from_registry(&self, reference: &Reference, credentials: Option<&Credentials>) -> Result<(), ImageError> {
+    async fn pull_registry(&self, reference: &Reference, credentials: Option<&Credentials>) -> Result<(), ImageError> {
         let mut last = None;
         for endpoint in self.inner.settings.endpoints(&reference.registry, credentials) {
             if let Some(error) = last.replace(ImageError::Cancelled { image: self.name.clone() }) {
                 tracing::warn!(image = %self.name, %error, "a mirror does not have the image; the next is asked");
             }
             let repository = Arc::new(Repository::open(self.inner.settings.clone(), endpoint, reference.clone())?);
-            match self.from_repository(&repository).await {
+            match self.pull_repository(&repository).await {
                 Ok(()) => return Ok(()),
                 Err(error) => last = Some(error),
             }
@@ -332,7 +332,7 @@ impl Work {
         Err(last.unwrap_or_else(|| ImageError::Cancelled { image: self.name.clone() }))
     }
 
-    async fn from_repository(&self, repository: &Arc<Repository>) -> Result<(), ImageError> {
+    async fn pull_repository(&self, repository: &Arc<Repository>) -> Result<(), ImageError> {
         let (mut content, digest) = repository.manifest().await?;
         let mut manifest = None;
         for _ in 0..=MAX_INDEXES {
@@ -449,7 +449,7 @@ impl Work {
         self.inner.store.put_record(&self.key, record)
     }
 
-    async fn from_layout(&self, folder: PathBuf, tag: Option<String>) -> Result<(), ImageError> {
+    async fn pull_layout(&self, folder: PathBuf, tag: Option<String>) -> Result<(), ImageError> {
         let (name, at, platform) = (self.name.clone(), folder.clone(), self.inner.platform.clone());
         let read = tokio::task::spawn_blocking(move || layout::read(&name, &at, tag.as_deref(), &platform)).await;
         let (manifest, digest, config) = read.map_err(|e| self.broken(e))??;
@@ -464,7 +464,7 @@ impl Work {
         self.remember(digest, config, layers)
     }
 
-    async fn from_archive(&self, file: PathBuf) -> Result<(), ImageError> {
+    async fn pull_archive(&self, file: PathBuf) -> Result<(), ImageError> {
         let (name, at, stop) = (self.name.clone(), file.clone(), self.stop.clone());
         let read = tokio::task::spawn_blocking(move || archive::contents(&name, &at, &stop)).await;
         let contents = read.map_err(|e| self.broken(e))??;

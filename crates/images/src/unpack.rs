@@ -55,8 +55,7 @@ pub(crate) fn unpack(reader: impl Read, order: &Order<'_>) -> Result<u64, LayerE
     tarball::each(&mut archive, |item| work.entry(item))?;
     // An archive ends before its file does. What follows must be there, for the digest, and may not be much.
     drain(&mut archive, &mut work.left)?;
-    let (unpacked, found) = archive.inner();
-    drop(unpacked.into_inner());
+    let found = archive.digest();
     if found != order.diff_id {
         return Err(LayerError::Digest { found, wanted: order.diff_id });
     }
@@ -179,7 +178,7 @@ impl Work<'_> {
         rustix::fs::fchown(&file, Some(uid), Some(gid)).map_err(wrong)?;
         rustix::fs::fchmod(&file, Mode::from_raw_mode(owner.mode)).map_err(wrong)?;
         let times = Timestamps {
-            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT.into() },
+            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
             last_modification: Timespec { tv_sec: item.mtime, tv_nsec: 0 },
         };
         rustix::fs::futimens(&file, &times).map_err(wrong)

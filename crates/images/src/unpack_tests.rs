@@ -1,5 +1,5 @@
 //! Layers, honest and hostile. They need root: whiteouts are devices, and opaque folders have an attribute that only root may set.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use super::*;
 use crate::limits::{MAX_EXTENSION_BYTES, MAX_UNPACKED_BYTES};

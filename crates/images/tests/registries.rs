@@ -183,7 +183,8 @@ async fn what_breaks_is_tried_again_and_gone_on_with() {
         }
         _ => None,
     });
-    let pulled = Node::new(Settings::default()).pull(&registry.name("web:v1"), "one").await.unwrap();
+    let node = Node::new(Settings::default());
+    let pulled = node.pull(&registry.name("web:v1"), "one").await.unwrap();
     assert_eq!(read(&pulled, 1, "a"), "above");
     assert!(registry.asked("/blobs/").iter().any(|r| r.from > 0));
 }
