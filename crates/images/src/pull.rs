@@ -149,7 +149,8 @@ impl Images {
     /// In words for those who want to run it.
     pub async fn acquire(&self, pull: &Pull, mut told: impl FnMut(Progress)) -> Result<Image, ImageError> {
         let name = pull.source.to_string();
-        let (key, moves) = self.inner.key(pull)?;
+        let (inner, wanted) = (self.inner.clone(), pull.clone());
+        let (key, moves) = blocking(move || inner.key(&wanted)).await?;
         // From here on the image stays, if it is there.
         let _pin = self.inner.store.pin(Pinned::Image(key.clone()));
         let mut warning = None;
@@ -167,7 +168,12 @@ impl Images {
                 outcome => outcome?,
             }
         }
-        let record = self.inner.store.take(&pull.user, &key)?.ok_or_else(|| ImageError::Cancelled { image: name.clone() })?;
+        let (store, user) = (self.inner.store.clone(), pull.user.clone());
+        // Gone with this call: who gives it up will not release what it never got.
+        let wanted = Arc::new(());
+        let still_wanted = Arc::downgrade(&wanted);
+        let record =
+            blocking(move || store.take(&user, &key, &still_wanted)).await?.ok_or_else(|| ImageError::Cancelled { image: name.clone() })?;
         let layers = record.layers.iter().map(|l| self.inner.store.files(&l.chain)).collect();
         Ok(Image { name, digest: record.digest, config: record.config, layers, warning })
     }
@@ -364,8 +370,9 @@ impl Work {
             let open = open_file(self.inner.store.blob(&blob.digest), *packing);
             self.layer(&mut layers, *chain, *id, Some(blob.digest), open).await?;
         }
+        let remembered = self.remember(digest, config, layers).await;
         drop(pins);
-        self.remember(digest, config, layers)
+        remembered
     }
 
     fn broken(&self, error: impl fmt::Display) -> ImageError {
@@ -444,9 +451,10 @@ impl Work {
         Ok(())
     }
 
-    fn remember(&self, digest: Digest, config: ImageConfig, layers: Vec<Layer>) -> Result<(), ImageError> {
+    async fn remember(&self, digest: Digest, config: ImageConfig, layers: Vec<Layer>) -> Result<(), ImageError> {
         let record = Record { name: self.name.clone(), digest, config, layers, used_at_ms: now_ms() };
-        self.inner.store.put_record(&self.key, record)
+        let (store, key) = (self.inner.store.clone(), self.key.clone());
+        blocking(move || store.put_record(&key, record)).await
     }
 
     async fn pull_layout(&self, folder: PathBuf, tag: Option<String>) -> Result<(), ImageError> {
@@ -461,7 +469,7 @@ impl Work {
             let open = open_file(layout::blob_path(&folder, &blob.digest), *packing);
             self.layer(&mut layers, *chain, *id, Some(blob.digest), open).await?;
         }
-        self.remember(digest, config, layers)
+        self.remember(digest, config, layers).await
     }
 
     async fn pull_archive(&self, file: PathBuf) -> Result<(), ImageError> {
@@ -477,7 +485,7 @@ impl Work {
             let at = file.clone();
             self.layer(&mut layers, *chain, *id, None, move |image: &str| archive::layer(image, &at, span)).await?;
         }
-        self.remember(digest, config, layers)
+        self.remember(digest, config, layers).await
     }
 }
 
@@ -552,6 +560,6 @@ async fn append(
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, ImageError> + Send + 'static) -> Result<T, ImageError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(outcome) => outcome,
-        Err(error) => Err(ImageError::Io { what: "write a layer".to_owned(), source: std::io::Error::other(error) }),
+        Err(error) => Err(ImageError::Io { what: "work on an image".to_owned(), source: std::io::Error::other(error) }),
     }
 }

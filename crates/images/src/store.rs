@@ -22,7 +22,7 @@ use std::{
     fs, io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -216,9 +216,13 @@ impl Store {
         self.folder.join("users").join(format!("{user}.json"))
     }
 
-    /// Notes that somebody uses an image, until it is released.
-    pub(crate) fn take(&self, user: &str, key: &str) -> Result<Option<Record>, ImageError> {
+    /// Notes that somebody uses an image, until it is released; or nothing, when nobody wants it any more.
+    pub(crate) fn take(&self, user: &str, key: &str, wanted: &Weak<()>) -> Result<Option<Record>, ImageError> {
         let mut known = self.lock();
+        // Under the lock: a release that comes after it was given up finds what was noted before.
+        if wanted.strong_count() == 0 {
+            return Ok(None);
+        }
         let Some(record) = known.records.get_mut(key) else { return Ok(None) };
         record.used_at_ms = now_ms();
         let record = record.clone();

@@ -44,9 +44,12 @@ pub fn image_preflight() -> Option<Problem> {
 
 /// Mounts an overlay where nobody sees it: a kernel that has it as a module loads it for that.
 fn no_overlay() -> Option<Problem> {
-    let try_it = || -> Result<(), SystemError> {
-        let at = Path::new("/run/floe/probe");
-        fs::create_dir_all(at).doing(|| "create /run/floe/probe")?;
+    // Another agent may look at the same time.
+    let place = format!("/run/floe/probe-{}", std::process::id());
+    let path = place.clone();
+    let try_it = move || -> Result<(), SystemError> {
+        let at = Path::new(&path);
+        fs::create_dir_all(at).doing(|| format!("create {path}"))?;
         // Of this thread alone, and gone with it.
         unshare(CloneFlags::CLONE_NEWNS).doing(|| "create a mount namespace")?;
         set_propagation(Path::new("/"), MsFlags::MS_PRIVATE)?;
@@ -54,11 +57,11 @@ fn no_overlay() -> Option<Problem> {
         for name in ["lower", "upper", "work", "all"] {
             fs::create_dir(at.join(name)).doing(|| "create a folder in a new tmpfs")?;
         }
-        let options = "lowerdir=/run/floe/probe/lower,upperdir=/run/floe/probe/upper,workdir=/run/floe/probe/work";
-        mount_new("overlay", &at.join("all"), MsFlags::empty(), options)
+        let options = format!("lowerdir={path}/lower,upperdir={path}/upper,workdir={path}/work");
+        mount_new("overlay", &at.join("all"), MsFlags::empty(), &options)
     };
     let tried = std::thread::spawn(try_it).join();
-    drop(fs::remove_dir("/run/floe/probe"));
+    drop(fs::remove_dir(&place));
     match tried {
         Ok(Ok(())) => None,
         Ok(Err(error)) => problem(crate::error::chain(&error), "boot a kernel with CONFIG_OVERLAY_FS (modprobe overlay)"),
