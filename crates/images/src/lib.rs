@@ -22,6 +22,7 @@ mod config;
 mod decompress;
 mod digest;
 mod error;
+mod fetch;
 mod layer;
 mod layout;
 mod limits;
@@ -34,6 +35,7 @@ mod settings;
 mod store;
 mod tarball;
 mod unpack;
+mod work;
 
 pub use collect::Keep;
 pub use config::{Command, ImageConfig, Overrides};

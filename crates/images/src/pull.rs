@@ -1,41 +1,27 @@
 //! Pulls: one for all who want the same image at the same time, which ends when nobody waits for it any more.
 
 use crate::{
-    archive,
-    blob::Partial,
-    config::{self, ImageConfig},
+    config::ImageConfig,
     digest::Digest,
     error::ImageError,
+    fetch::blocking,
     layout,
-    limits::MAX_UNPACKED_BYTES,
-    manifest::{self, Blob, Document, Manifest, Packing, Platform},
-    reference::{Reference, Source},
-    registry::Repository,
+    manifest::Platform,
+    reference::Source,
     settings::{Credentials, Settings},
-    store::{Layer, Pin, Pinned, Record, Store, now_ms},
-    unpack::{Order, unpack},
+    store::{Pinned, Store},
+    work::Work,
 };
 use std::{
     collections::HashMap,
     fmt,
-    io::Read,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
-use tokio::sync::{OwnedMutexGuard, Semaphore, watch};
-use tokio_util::{
-    sync::{CancellationToken, DropGuard},
-    task::AbortOnDropHandle,
-};
-
-/// Layers of an image that are fetched at the same time.
-const DOWNLOADS: usize = 3;
-/// How many indexes may lead to each other.
-const MAX_INDEXES: usize = 4;
-/// How often a layer is gone on with after its connection broke.
-const LAYER_TRIES: u32 = 5;
+use tokio::sync::{OwnedMutexGuard, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// All images of a node. Clones share them.
 #[derive(Clone)]
@@ -43,10 +29,10 @@ pub struct Images {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    settings: Arc<Settings>,
-    store: Store,
-    platform: Platform,
+pub(crate) struct Inner {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) store: Store,
+    pub(crate) platform: Platform,
     /// The pulls that somebody waits for, by key.
     pulls: Mutex<HashMap<String, Weak<Shared>>>,
     /// Who works on a blob or a layer.
@@ -103,32 +89,17 @@ impl fmt::Display for Progress {
     }
 }
 
-/// A layer as it is read, and what it is packed in.
-type Packed = (Box<dyn Read + Send>, Packing);
-
-fn open_file(path: PathBuf, packing: Packing) -> impl FnOnce(&str) -> Result<Packed, ImageError> {
-    move |image| layout::open(image, &path).map(|file| (Box::new(file) as Box<dyn Read + Send>, packing))
-}
-
 /// A pull that several may wait for; the last one who goes ends it.
 struct Shared {
     state: watch::Receiver<State>,
     _stop: DropGuard,
 }
 
+/// How far a pull is, and what came of it.
 #[derive(Clone, Default)]
-struct State {
-    progress: Progress,
-    outcome: Option<Result<(), Arc<ImageError>>>,
-}
-
-/// A pull at work.
-struct Work {
-    inner: Arc<Inner>,
-    name: String,
-    key: String,
-    stop: CancellationToken,
-    state: watch::Sender<State>,
+pub(crate) struct State {
+    pub(crate) progress: Progress,
+    pub(crate) outcome: Option<Result<(), Arc<ImageError>>>,
 }
 
 impl Images {
@@ -273,7 +244,7 @@ impl Inner {
     }
 
     /// One at a time works on what is called `name`.
-    async fn lock(&self, name: String) -> OwnedMutexGuard<()> {
+    pub(crate) async fn lock(&self, name: String) -> OwnedMutexGuard<()> {
         let lock = {
             let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
             locks.retain(|_, lock| lock.strong_count() > 0);
@@ -287,279 +258,5 @@ impl Inner {
             }
         };
         lock.lock_owned().await
-    }
-}
-
-/// The digest of a layer with all below it.
-fn chain(below: Option<Digest>, diff_id: Digest) -> Digest {
-    below.map_or(diff_id, |below| Digest::of(format!("{below} {diff_id}").as_bytes()))
-}
-
-fn chains(ids: &[Digest]) -> Vec<Digest> {
-    ids.iter()
-        .scan(None, |below, id| {
-            let next = chain(*below, *id);
-            *below = Some(next);
-            Some(next)
-        })
-        .collect()
-}
-
-impl Work {
-    async fn run(self, source: Source, credentials: Option<Credentials>) {
-        let stop = self.stop.clone();
-        let outcome = match stop.run_until_cancelled(self.pull(source, credentials)).await {
-            Some(outcome) => outcome,
-            None => Err(ImageError::Cancelled { image: self.name.clone() }),
-        };
-        self.state.send_modify(|s| s.outcome = Some(outcome.map_err(Arc::new)));
-    }
-
-    async fn pull(&self, source: Source, credentials: Option<Credentials>) -> Result<(), ImageError> {
-        match source {
-            Source::Registry(reference) => self.pull_registry(&reference, credentials.as_ref()).await,
-            Source::Layout { folder, tag } => self.pull_layout(folder, tag).await,
-            Source::Archive { file } => self.pull_archive(file).await,
-        }
-    }
-
-    async fn pull_registry(&self, reference: &Reference, credentials: Option<&Credentials>) -> Result<(), ImageError> {
-        let mut last = None;
-        for endpoint in self.inner.settings.endpoints(&reference.registry, credentials) {
-            if let Some(error) = last.replace(ImageError::Cancelled { image: self.name.clone() }) {
-                tracing::warn!(image = %self.name, %error, "a mirror does not have the image; the next is asked");
-            }
-            let repository = Arc::new(Repository::open(self.inner.settings.clone(), endpoint, reference.clone())?);
-            match self.pull_repository(&repository).await {
-                Ok(()) => return Ok(()),
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(last.unwrap_or_else(|| ImageError::Cancelled { image: self.name.clone() }))
-    }
-
-    async fn pull_repository(&self, repository: &Arc<Repository>) -> Result<(), ImageError> {
-        let (mut content, digest) = repository.manifest().await?;
-        let mut manifest = None;
-        for _ in 0..=MAX_INDEXES {
-            match manifest::read(&content, &self.inner.platform).map_err(|e| ImageError::manifest(&self.name, &e))? {
-                Document::Image(found) => {
-                    manifest = Some(found);
-                    break;
-                }
-                Document::Elsewhere(blob) => content = repository.manifest_of(&blob).await?,
-            }
-        }
-        let indexes =
-            || ImageError::Unusable { image: self.name.clone(), why: format!("more than {MAX_INDEXES} indexes lead to each other") };
-        let manifest = manifest.ok_or_else(indexes)?;
-        let config = repository.config(&manifest.config).await?;
-        let (config, ids) = self.read_config(&config, manifest.layers.len())?;
-        let chains = chains(&ids);
-        let pins: Vec<Pin> = chains.iter().map(|c| self.inner.store.pin(Pinned::Layer(*c))).collect();
-        self.expect(&manifest, &chains);
-        let mut downloads = self.downloads(repository, &manifest, &chains);
-        let mut layers = Vec::new();
-        for (i, ((blob, packing), id)) in manifest.layers.iter().zip(&ids).enumerate() {
-            let Some(chain) = chains.get(i) else { break };
-            // Fetched already, or not needed.
-            let _blob = match downloads.remove(&i) {
-                Some(download) => Some(download.await.map_err(|e| self.broken(e))??),
-                None => None,
-            };
-            let open = open_file(self.inner.store.blob(&blob.digest), *packing);
-            self.layer(&mut layers, *chain, *id, Some(blob.digest), open).await?;
-        }
-        let remembered = self.remember(digest, config, layers).await;
-        drop(pins);
-        remembered
-    }
-
-    fn broken(&self, error: impl fmt::Display) -> ImageError {
-        ImageError::Io { what: format!("pull image {}", self.name), source: std::io::Error::other(error.to_string()) }
-    }
-
-    fn read_config(&self, content: &[u8], layers: usize) -> Result<(ImageConfig, Vec<Digest>), ImageError> {
-        config::read(content, &self.inner.platform, layers).map_err(|e| ImageError::config(&self.name, &e))
-    }
-
-    /// Says what must come.
-    fn expect(&self, manifest: &Manifest, chains: &[Digest]) {
-        let missing = manifest.layers.iter().zip(chains).filter(|(_, chain)| !self.inner.store.has(chain));
-        let all_bytes = missing.fold(0, |sum: u64, ((blob, _), _)| sum.saturating_add(blob.size));
-        self.state.send_modify(|s| s.progress = Progress { all_layers: chains.len(), all_bytes, ..Progress::default() });
-    }
-
-    /// Fetches what is missing, a few layers at a time. A blob is kept as long as what is returned for it.
-    fn downloads(
-        &self,
-        repository: &Arc<Repository>,
-        manifest: &Manifest,
-        chains: &[Digest],
-    ) -> HashMap<usize, AbortOnDropHandle<Result<Pin, ImageError>>> {
-        let turns = Arc::new(Semaphore::new(DOWNLOADS));
-        let missing = manifest.layers.iter().zip(chains).enumerate().filter(|(_, (_, chain))| !self.inner.store.has(chain));
-        missing
-            .map(|(i, ((blob, _), _))| {
-                let (inner, repository, blob, turns, state) =
-                    (self.inner.clone(), repository.clone(), blob.clone(), turns.clone(), self.state.clone());
-                let download = async move {
-                    let _turn = turns.acquire_owned().await;
-                    let pin = inner.store.pin(Pinned::Blob(blob.digest));
-                    let _lock = inner.lock(format!("blob {}", blob.digest)).await;
-                    fetch(&inner.store, &repository, &blob, |bytes| state.send_modify(|s| s.progress.bytes += bytes)).await.map(|()| pin)
-                };
-                (i, AbortOnDropHandle::new(tokio::spawn(download)))
-            })
-            .collect()
-    }
-
-    /// Unpacks a layer on those before it, unless it is there.
-    async fn layer(
-        &self,
-        layers: &mut Vec<Layer>,
-        chain: Digest,
-        diff_id: Digest,
-        packed: Option<Digest>,
-        open: impl FnOnce(&str) -> Result<Packed, ImageError> + Send + 'static,
-    ) -> Result<(), ImageError> {
-        let used: u64 = layers.iter().map(|l| l.bytes).sum();
-        let lowers: Vec<PathBuf> = layers.iter().map(|l| self.inner.store.files(&l.chain)).collect();
-        let lock = self.inner.lock(format!("layer {chain}")).await;
-        let (store, name, stop) = (self.inner.store.clone(), self.name.clone(), self.stop.clone());
-        let work = move || {
-            // Held to the end, even if nobody waits for it any more.
-            let _lock = lock;
-            if let Some(bytes) = store.layer_bytes(&chain) {
-                return Ok(bytes);
-            }
-            let into = store.begin_layer(&chain)?;
-            let budget = MAX_UNPACKED_BYTES.saturating_sub(used);
-            let unpacked = open(&name).and_then(|(reader, packing)| {
-                let order = Order { into: &into, lowers: &lowers, packing, diff_id, packed, budget, stop: &stop };
-                unpack(reader, &order).map_err(|e| e.of(&name, packed.unwrap_or(diff_id)))
-            });
-            let finished = unpacked.and_then(|bytes| store.finish_layer(&chain, bytes).map(|()| bytes));
-            if finished.is_err() {
-                store.give_up_layer(&chain);
-            }
-            finished
-        };
-        let bytes = tokio::task::spawn_blocking(work).await.map_err(|e| self.broken(e))??;
-        layers.push(Layer { chain, bytes });
-        self.state.send_modify(|s| s.progress.layers += 1);
-        Ok(())
-    }
-
-    async fn remember(&self, digest: Digest, config: ImageConfig, layers: Vec<Layer>) -> Result<(), ImageError> {
-        let record = Record { name: self.name.clone(), digest, config, layers, used_at_ms: now_ms() };
-        let (store, key) = (self.inner.store.clone(), self.key.clone());
-        blocking(move || store.put_record(&key, record)).await
-    }
-
-    async fn pull_layout(&self, folder: PathBuf, tag: Option<String>) -> Result<(), ImageError> {
-        let (name, at, platform) = (self.name.clone(), folder.clone(), self.inner.platform.clone());
-        let read = tokio::task::spawn_blocking(move || layout::read(&name, &at, tag.as_deref(), &platform)).await;
-        let (manifest, digest, config) = read.map_err(|e| self.broken(e))??;
-        let (config, ids) = self.read_config(&config, manifest.layers.len())?;
-        let chains = chains(&ids);
-        let _pins: Vec<Pin> = chains.iter().map(|c| self.inner.store.pin(Pinned::Layer(*c))).collect();
-        let mut layers = Vec::new();
-        for (((blob, packing), id), chain) in manifest.layers.iter().zip(&ids).zip(&chains) {
-            let open = open_file(layout::blob_path(&folder, &blob.digest), *packing);
-            self.layer(&mut layers, *chain, *id, Some(blob.digest), open).await?;
-        }
-        self.remember(digest, config, layers).await
-    }
-
-    async fn pull_archive(&self, file: PathBuf) -> Result<(), ImageError> {
-        let (name, at, stop) = (self.name.clone(), file.clone(), self.stop.clone());
-        let read = tokio::task::spawn_blocking(move || archive::contents(&name, &at, &stop)).await;
-        let contents = read.map_err(|e| self.broken(e))??;
-        let digest = Digest::of(&contents.config);
-        let (config, ids) = self.read_config(&contents.config, contents.layers.len())?;
-        let chains = chains(&ids);
-        let _pins: Vec<Pin> = chains.iter().map(|c| self.inner.store.pin(Pinned::Layer(*c))).collect();
-        let mut layers = Vec::new();
-        for ((span, id), chain) in contents.layers.into_iter().zip(&ids).zip(&chains) {
-            let at = file.clone();
-            self.layer(&mut layers, *chain, *id, None, move |image: &str| archive::layer(image, &at, span)).await?;
-        }
-        self.remember(digest, config, layers).await
-    }
-}
-
-/// Fetches a blob into its place; goes on where an earlier try ended.
-async fn fetch(store: &Store, repository: &Repository, blob: &Blob, came: impl Fn(u64)) -> Result<(), ImageError> {
-    let place = store.blob(&blob.digest);
-    if tokio::fs::try_exists(&place).await.unwrap_or(false) {
-        came(blob.size);
-        return Ok(());
-    }
-    let (part, size) = (store.part(&blob.digest), blob.size);
-    let mut partial = blocking(move || Partial::open(&part, size)).await?;
-    came(partial.bytes());
-    let mut tries = 1;
-    while partial.bytes() < blob.size {
-        let before = partial.bytes();
-        let (back, outcome) = append(repository, blob, partial, &came).await?;
-        partial = back;
-        match outcome {
-            Ok(()) => {}
-            Err(error) if tries == LAYER_TRIES || error.is_fatal() => return Err(error),
-            Err(error) => {
-                tracing::debug!(%error, digest = %blob.digest, "a layer is gone on with");
-                // What makes progress may go on for long.
-                tries = if partial.bytes() > before { 1 } else { tries + 1 };
-            }
-        }
-    }
-    blocking(move || Ok((partial.digest(), partial))).await.and_then(|(found, partial)| {
-        if found == blob.digest {
-            return partial.keep(&place);
-        }
-        // Kept, it would be taken for its beginning the next time.
-        partial.discard();
-        let image = repository.image();
-        Err(ImageError::Digest { image, what: format!("layer {}", blob.digest), found, wanted: blob.digest })
-    })
-}
-
-/// Asks for the rest of a blob, and writes what comes.
-async fn append(
-    repository: &Repository,
-    blob: &Blob,
-    mut partial: Partial,
-    came: &impl Fn(u64),
-) -> Result<(Partial, Result<(), ImageError>), ImageError> {
-    let mut pieces = match repository.layer(blob, partial.bytes()).await {
-        Ok(pieces) => pieces,
-        Err(error) => return Ok((partial, Err(error))),
-    };
-    if !pieces.goes_on && partial.bytes() > 0 {
-        partial.restart()?;
-    }
-    loop {
-        let piece = match repository.piece(&mut pieces).await {
-            Ok(Some(piece)) => piece,
-            Ok(None) if partial.bytes() < blob.size => return Ok((partial, Err(repository.cut_short(blob)))),
-            Ok(None) => return Ok((partial, Ok(()))),
-            Err(error) => return Ok((partial, Err(error))),
-        };
-        let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
-        if partial.bytes().saturating_add(length) > blob.size {
-            partial.discard();
-            return Err(repository.too_long(blob));
-        }
-        partial = blocking(move || partial.write(&piece).map(|()| partial)).await?;
-        came(length);
-    }
-}
-
-/// Does what waits for the disk beside the async workers.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, ImageError> + Send + 'static) -> Result<T, ImageError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(outcome) => outcome,
-        Err(error) => Err(ImageError::Io { what: "work on an image".to_owned(), source: std::io::Error::other(error) }),
     }
 }
