@@ -145,6 +145,21 @@ client {
   # bridge_network_hairpin_mode = true # an allocation reaches itself through its own port
   # netns_dir                   = "/run/floe/netns"
   # cgroup_parent               = "floe.slice"
+
+  # Images of containers: docs/guide/images.md.
+  # images {
+  #   gc_delay   = "1h"           # unused images stay so long
+  #   max_mb     = 20480          # as much as all may have, unpacked
+  #   sources    = ["/nix/store"] # folders that oci: and docker-archive: may name
+  #   host_paths = false          # whether volumes may name folders of the host
+  #   registry "docker.io" {
+  #     mirrors       = [] # https://host[:port], asked first
+  #     insecure      = false # plain HTTP; only for networks that nobody else is on
+  #     ca_cert       = "" # a PEM file of the authorities that count, instead of the system's
+  #     username      = ""
+  #     password_file = ""
+  #   }
+  # }
 }
 
 # plugin "raw_exec" {

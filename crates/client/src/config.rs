@@ -38,6 +38,8 @@ pub struct ClientConfig {
     pub raw_exec: bool,
     /// Folders with files about devices; what is in a later one counts.
     pub cdi_folders: Vec<PathBuf>,
+    /// Images of containers.
+    pub images: ImageSettings,
     /// The cgroup under which all tasks live.
     pub cgroup_parent: String,
     /// What the node keeps for itself.
@@ -46,6 +48,15 @@ pub struct ClientConfig {
     pub total: Override,
     /// This program: run again as the shim of each task.
     pub exe: PathBuf,
+}
+
+/// Images of containers on a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageSettings {
+    /// Registries, folders, and how long images stay.
+    pub pulls: floe_images::Settings,
+    /// Whether jobs may mount folders of the host into containers of images.
+    pub host_paths: bool,
 }
 
 /// What a node keeps for itself.

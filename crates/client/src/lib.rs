@@ -8,6 +8,7 @@
 //! | runner ([`runner`]), one per allocation | its allocation, its tasks' ends, time | processes, networks, statuses |
 //! | reporter ([`report`]) | statuses | reports, each again until a server took it |
 //! | looker ([`devices`]) | the folders of devices, every ten seconds | the node, for the registrar, when they changed |
+//! | image keeper ([`node`]) | time | images that nobody uses any more, removed |
 //! | `client-state` thread ([`db`]) | changes of the local database | one transaction for all that wait |
 //!
 //! An agent that ends (well or by kill -9) leaves its tasks running; the next one finds them by what the database and the shims remember.
@@ -29,6 +30,7 @@ mod reconcile;
 mod report;
 mod runner;
 
-pub use config::{ClientConfig, Override, Reserve};
+pub use config::{ClientConfig, ImageSettings, Override, Reserve};
 pub use devices::DEFAULT_FOLDERS as DEFAULT_CDI_FOLDERS;
+pub use floe_images::{Credentials, Keep, RegistrySettings, Settings as PullSettings};
 pub use node::{Client, StartError, end_leftovers};

@@ -18,6 +18,7 @@ use floe_api::{
     node::{LogError, LogPiece, LogRequest, Sample},
     types::PartHealth,
 };
+use floe_images::Images;
 use floe_model::{AllocClientStatus, AllocId, Allocation, NodeId, Timestamp};
 use floe_network::{Attachment, Network};
 use floe_runtime::{Attached, TaskHandle};
@@ -34,6 +35,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long the last reports may take when the agent stops.
 const LAST_REPORTS: Duration = Duration::from_secs(3);
+
+/// How often is looked for images that nobody uses.
+const LOOK_FOR_OLD_IMAGES: Duration = Duration::from_secs(30);
 
 /// A node that cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -145,13 +149,16 @@ impl Client {
         let db = Db::start(state).map_err(|source| StartError::Io { what: "start the thread of the client's state".to_owned(), source })?;
         reap(&paths, &memory).await;
         let (network, no_bridge, broken) = open_network(&config, &memory).await;
-        let found = fingerprint::Found { problems: &problems, no_bridge: no_bridge.as_deref(), data: folder.path(), now: clock::now() };
+        let images = open_images(&config, &paths, &memory).await;
+        let no_images = images.as_ref().err().map(String::as_str);
+        let found =
+            fingerprint::Found { no_images, problems: &problems, no_bridge: no_bridge.as_deref(), data: folder.path(), now: clock::now() };
         let mut node = fingerprint::node(&config, &memory.identity.node_id, &found);
         let known = devices::first_look(&config.cdi_folders, &mut node).await;
         let node = Arc::new(node);
         let link = Link::new(config.servers.clone(), node.id.clone());
         let reporter = Reporter::default();
-        let shared = Arc::new(Shared { config, node, paths, db, network, reporter });
+        let shared = Arc::new(Shared { config, node, paths, db, network, reporter, images });
         let registry = Registry::default();
         resume_all(&shared, &registry, memory, &broken).await;
         Ok(Self::spawn(shared, registry, link, known))
@@ -171,6 +178,9 @@ impl Client {
         tasks.spawn(link.watch_desired(frames_in, known, registered.clone(), stop.clone()));
         let keeper = Keeper { shared: shared.clone(), registry: registry.clone(), frames, stops: stops_rx, known: known_in };
         tasks.spawn(keeper.run(stop.clone()));
+        if let Ok(images) = &shared.images {
+            tasks.spawn(keep_images(images.clone(), stop.clone()));
+        }
         let started = keeper::started_at();
         Client { inner: Arc::new(Inner { shared, registry, registered, stops, stop, stop_link, tasks, link_tasks, started }) }
     }
@@ -247,6 +257,42 @@ pub fn end_leftovers(data: &std::path::Path) -> Result<usize, String> {
     match left.failed.first() {
         Some((task, error)) => Err(format!("end task {task}: {error}")),
         None => Ok(left.destroyed.len()),
+    }
+}
+
+/// The images of the node, or why it has none. What was used by tasks that nobody remembers is used by nobody.
+async fn open_images(config: &ClientConfig, paths: &NodePaths, memory: &Memory) -> Result<Images, String> {
+    let (over, live): (Vec<&Allocation>, Vec<&Allocation>) = memory.allocs.iter().partition(|a| memory.is_over(a));
+    let users: BTreeSet<String> = live.iter().flat_map(|a| runner::task_names(a).into_iter().map(|t| shim_id(&a.id, &t))).collect();
+    let ended: Vec<(AllocId, Vec<String>)> = over.iter().map(|a| (a.id.clone(), runner::task_names(a))).collect();
+    let (paths, settings) = (paths.clone(), config.images.pulls.clone());
+    let opened = tokio::task::spawn_blocking(move || {
+        if let Some(problem) = floe_runtime::image_preflight() {
+            return Err(format!("{}: {}", problem.what, problem.how_to_fix));
+        }
+        for (alloc, tasks) in &ended {
+            runner::remove_scratch(&paths, alloc, tasks);
+        }
+        let images = Images::open(paths.images(), settings).map_err(|e| words(&e))?;
+        images.keep_only(|user| users.contains(user));
+        Ok(images)
+    });
+    let images = opened.await.map_err(|e| e.to_string()).flatten();
+    if let Err(why) = &images {
+        tracing::error!(error = %why, "images of containers cannot be run on this node");
+    }
+    images
+}
+
+/// Removes images that nobody has used for a while, until the agent ends.
+async fn keep_images(images: Images, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(LOOK_FOR_OLD_IMAGES)).await.is_some() {
+        let images = images.clone();
+        match tokio::task::spawn_blocking(move || images.collect_garbage()).await {
+            Ok(Ok(gone)) => gone.iter().for_each(|name| tracing::info!(image = %name, "removed an image that nobody uses")),
+            Ok(Err(error)) => tracing::warn!(error = %words(&error), "images that nobody uses were not removed"),
+            Err(error) => tracing::warn!(%error, "images that nobody uses were not removed"),
+        }
     }
 }
 

@@ -4,6 +4,8 @@
 //! <data>/alloc/<allocation>/            closed to everybody but root
 //!   alloc/{data,logs,tmp}               shared by the tasks; NOMAD_ALLOC_DIR
 //!   <task>/{local,secrets,private,tmp}  one task's; NOMAD_TASK_DIR is local
+//! <data>/alloc/<allocation>/<task>/image    what a task wrote into its image; gone when it ends
+//! <data>/client/images                      images of containers
 //! <data>/client/shims/<allocation>.<task>   the records of the task's shim
 //! ```
 
@@ -30,11 +32,12 @@ pub(crate) fn file_name(task: &str) -> String {
 pub(crate) struct NodePaths {
     allocs: PathBuf,
     shims: PathBuf,
+    images: PathBuf,
 }
 
 impl NodePaths {
     pub(crate) fn new(data: &Path) -> Self {
-        Self { allocs: data.join("alloc"), shims: data.join("client/shims") }
+        Self { allocs: data.join("alloc"), shims: data.join("client/shims"), images: data.join("client/images") }
     }
     /// The folder of all allocations.
     pub(crate) fn allocs(&self) -> &Path {
@@ -43,6 +46,10 @@ impl NodePaths {
     /// The folder of all shims' records.
     pub(crate) fn shims(&self) -> &Path {
         &self.shims
+    }
+    /// The folder of all images.
+    pub(crate) fn images(&self) -> &Path {
+        &self.images
     }
     /// The folders of one allocation.
     pub(crate) fn alloc(&self, id: &AllocId) -> AllocPaths {

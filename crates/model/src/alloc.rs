@@ -184,6 +184,7 @@ pub mod event {
     pub const TASK_SETUP: &str = "Task Setup";
     pub const SETUP_FAILURE: &str = "Setup Failure";
     pub const DRIVER_FAILURE: &str = "Driver Failure";
+    pub const DRIVER: &str = "Driver";
     pub const STARTED: &str = "Started";
     pub const TERMINATED: &str = "Terminated";
     pub const KILLING: &str = "Killing";

@@ -7,6 +7,7 @@
 mod bounds;
 mod constraint;
 mod driver;
+pub(crate) use driver::runs_images;
 mod group;
 mod job;
 mod names;

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::spec::TaskSpec;
+use crate::spec::{Driver, TaskSpec};
 
 /// Where names are looked up when the task's environment has no `PATH`.
 pub(crate) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/current-system/sw/bin";
@@ -52,7 +52,11 @@ pub(crate) fn candidates(spec: &TaskSpec) -> Vec<PathBuf> {
     if spec.command.contains('/') {
         return vec![root.join(command)];
     }
-    let own = [spec.seen_dirs().local.join(command), root.join(command)];
+    // An image brings its programs itself.
+    let own = match spec.driver {
+        Driver::Image => Vec::new(),
+        Driver::Exec | Driver::RawExec => vec![spec.seen_dirs().local.join(command), root.join(command)],
+    };
     // An empty element of PATH means the working directory to a shell; here it would be the shim's, so it is left out.
     let listed = search_path(spec).split(':').filter(|dir| dir.starts_with('/')).map(|dir| Path::new(dir).join(command));
     own.into_iter().chain(listed).collect()
@@ -94,6 +98,9 @@ fn searched(spec: &TaskSpec) -> String {
     if spec.command.contains('/') {
         return candidates(spec).iter().map(|path| path.display().to_string()).collect();
     }
+    if spec.driver == Driver::Image {
+        return format!("PATH={} of the image", search_path(spec));
+    }
     format!("{}, {}, PATH={}", spec.seen_dirs().local.display(), spec.task_root().display(), search_path(spec))
 }
 
@@ -119,7 +126,7 @@ pub(crate) fn explain_exec_failure(command: &str, path: &Path, errno: i32) -> St
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::spec::{Driver, LogSpec, TaskDirs};
+    use crate::spec::{LogSpec, TaskDirs};
 
     fn spec(driver: Driver, command: &str, path: Option<&str>) -> TaskSpec {
         let dirs =

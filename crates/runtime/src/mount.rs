@@ -1,15 +1,16 @@
 //! Mounts by file descriptor, so that no path is looked up twice and nothing a task put on disk can redirect one.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::mount::{MsFlags, mount};
 use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::fchownat;
 
 use crate::error::{Doing, SystemError};
 
@@ -123,6 +124,8 @@ fn new_fd(result: libc::c_long) -> io::Result<OwnedFd> {
 #[derive(Debug)]
 pub(crate) struct Root {
     fd: OwnedFd,
+    /// To whom belongs what is made in it, if not to the caller.
+    owner: Option<u32>,
 }
 
 impl Root {
@@ -130,7 +133,19 @@ impl Root {
     pub(crate) fn open(path: &Path) -> Result<Self, SystemError> {
         let fd = nix::fcntl::open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
             .doing(|| format!("open {}", path.display()))?;
-        Ok(Self { fd })
+        Ok(Self { fd, owner: None })
+    }
+
+    /// The same, where what is made belongs to a user and group of this id.
+    pub(crate) fn owned_by(self, id: u32) -> Self {
+        Self { owner: Some(id), ..self }
+    }
+
+    fn give_away(&self, folder: BorrowedFd<'_>, name: &OsStr) -> nix::Result<()> {
+        match self.owner {
+            Some(id) => fchownat(folder, name, Some(id.into()), Some(id.into()), AtFlags::AT_SYMLINK_NOFOLLOW),
+            None => Ok(()),
+        }
     }
 
     /// Opens a path inside the root without opening the file for reading or writing.
@@ -158,6 +173,7 @@ impl Root {
             current = match self.find(&at) {
                 Err(Errno::ENOENT) => {
                     mkdirat(current.as_fd(), name, Mode::from_bits_truncate(0o755)).doing(what)?;
+                    self.give_away(current.as_fd(), name).doing(what)?;
                     self.find(&at).doing(what)?
                 }
                 found => found.doing(what)?,
@@ -176,6 +192,7 @@ impl Root {
         let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput)).doing(what)?;
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         drop(nix::fcntl::openat(parent.as_fd(), name, flags, Mode::from_bits_truncate(0o644)).doing(what)?);
+        self.give_away(parent.as_fd(), name).doing(what)?;
         self.find(path).doing(what)
     }
 }

@@ -28,6 +28,12 @@ pub const MAX_LOG_FILES: u32 = 1000;
 pub const DEFAULT_ID_RANGE_START: u32 = 100_000;
 /// Ids in a range: 0 to 65535 exist inside every container.
 pub const ID_RANGE_SIZE: u32 = 65_536;
+/// The most layers of an image: their mount options have to fit into a page.
+pub const MAX_IMAGE_LAYERS: usize = 127;
+/// The user of an `image` task when neither the job nor the image names one.
+pub const DEFAULT_IMAGE_USER: &str = "0";
+/// The size of `/dev/shm` when nobody says another.
+pub const DEFAULT_SHM_BYTES: u64 = 64 << 20;
 
 /// Which driver runs the task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +43,8 @@ pub enum Driver {
     Exec,
     /// A plain host process, with a cgroup so that it can be counted and killed as a whole.
     RawExec,
+    /// As `exec`, on the file system of a container image instead of the host's programs.
+    Image,
 }
 
 /// A task, complete: everything that the shim needs to run it without asking anybody.
@@ -86,8 +94,55 @@ pub struct TaskSpec {
     pub no_new_privs: bool,
     /// The read-only view of the host that an `exec` task gets; entries missing on the host are left out.
     pub host_view: Vec<ViewEntry>,
-    /// The host ids that the container's ids 0 to 65535 stand for (`exec` only).
+    /// The host ids that the container's ids 0 to 65535 stand for (`exec` and `image`).
     pub id_range_start: u32,
+    /// What an `image` task stands on; only such a task has it, and no `host_view`.
+    #[serde(default)]
+    pub image: Option<ImageRoot>,
+}
+
+/// The file system of an `image` task: layers of its image, which nobody changes, and above them what the task writes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageRoot {
+    /// Folders as overlayfs wants them, the lowest first; at most [`MAX_IMAGE_LAYERS`]. Their owners are those that the task sees.
+    pub layers: Vec<PathBuf>,
+    /// A folder for what the task writes. It is emptied when the task starts.
+    pub scratch: PathBuf,
+    /// Whether the task may write nowhere but in its directories and tmpfs.
+    pub read_only: bool,
+    /// The size of `/dev/shm` in bytes.
+    pub shm_bytes: u64,
+    /// File systems in memory.
+    pub tmpfs: Vec<Tmpfs>,
+    /// Limits of each process.
+    pub ulimits: Vec<Ulimit>,
+    /// Kernel parameters of the task's own namespaces, as in `net.core.somaxconn`.
+    pub sysctls: BTreeMap<String, String>,
+}
+
+/// A file system in memory, whose content counts as the task's memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tmpfs {
+    /// Where; absolute.
+    pub destination: PathBuf,
+    /// How large it may become, in bytes; as much as the task's memory allows when it is `None`.
+    pub bytes: Option<u64>,
+    /// Its permissions.
+    pub mode: u32,
+}
+
+/// A limit of each process, as `ulimit` sets it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ulimit {
+    /// Such as `nofile`.
+    pub name: String,
+    /// Where the process stops.
+    pub soft: u64,
+    /// As far as it may raise that itself.
+    pub hard: u64,
 }
 
 /// The task's directories on the host. Inside an `exec` container they are `/alloc`, `/local`, `/secrets` and `/tmp`.
@@ -110,6 +165,10 @@ pub struct TaskDirs {
 pub struct Bind {
     /// On the host.
     pub source: PathBuf,
+    /// A folder that the source is looked for in as if it were `/`, and made in if it is missing: for folders of the task itself, in which
+    /// it may have put links that lead elsewhere.
+    #[serde(default)]
+    pub below: Option<PathBuf>,
     /// Inside; absolute.
     pub destination: PathBuf,
     /// Whether writes are refused.
@@ -238,16 +297,17 @@ impl TaskSpec {
             logs,
             kill_signal: Signal::INTERRUPT,
             capabilities: Vec::new(),
-            no_new_privs: driver == Driver::Exec,
-            host_view: default_host_view(),
+            no_new_privs: driver != Driver::RawExec,
+            host_view: if driver == Driver::Image { Vec::new() } else { default_host_view() },
             id_range_start: DEFAULT_ID_RANGE_START,
+            image: None,
         }
     }
 
     /// The directories as the task sees them: inside the container for `exec`, on the host for `raw_exec`.
     pub fn seen_dirs(&self) -> SeenDirs {
         match self.driver {
-            Driver::Exec => SeenDirs { alloc: "/alloc".into(), local: "/local".into(), secrets: "/secrets".into() },
+            Driver::Exec | Driver::Image => SeenDirs { alloc: "/alloc".into(), local: "/local".into(), secrets: "/secrets".into() },
             Driver::RawExec => {
                 SeenDirs { alloc: self.dirs.alloc.clone(), local: self.dirs.local.clone(), secrets: self.dirs.secrets.clone() }
             }
@@ -258,6 +318,7 @@ impl TaskSpec {
     pub fn task_root(&self) -> PathBuf {
         match self.driver {
             Driver::Exec => PathBuf::from("/"),
+            Driver::Image => self.work_dir.clone().unwrap_or_else(|| PathBuf::from("/")),
             Driver::RawExec => self.dirs.local.parent().unwrap_or(&self.dirs.local).to_owned(),
         }
     }
@@ -276,11 +337,49 @@ impl TaskSpec {
         self.validate_paths()?;
         self.validate_limits()?;
         match self.driver {
-            Driver::Exec if !self.no_new_privs => {
-                Err(self.invalid("no_new_privs", "cannot be false with the exec driver: its system call filter depends on it"))
+            Driver::Exec | Driver::Image if !self.no_new_privs => {
+                Err(self.invalid("no_new_privs", "cannot be false in a container: its system call filter depends on it"))
             }
             Driver::Exec => Ok(()),
             Driver::RawExec => self.validate_raw_exec(),
+            Driver::Image => Ok(()),
+        }?;
+        self.validate_image()
+    }
+
+    fn validate_image(&self) -> Result<(), SpecError> {
+        let image = match (&self.image, self.driver) {
+            (Some(image), Driver::Image) => image,
+            (None, Driver::Exec | Driver::RawExec) => return Ok(()),
+            _ => return Err(self.invalid("image", "must be there for the image driver, and for no other")),
+        };
+        if image.layers.len() > MAX_IMAGE_LAYERS {
+            return Err(self.invalid("image.layers", format!("are {}, and at most {MAX_IMAGE_LAYERS} are possible", image.layers.len())));
+        }
+        if let Some(path) = image.layers.iter().chain([&image.scratch]).find(|path| !is_plain_absolute(path)) {
+            return Err(self.invalid("image", format!("{} must be an absolute path without '..'", path.display())));
+        }
+        if image.shm_bytes == 0 || image.tmpfs.iter().any(|t| t.bytes == Some(0) || t.mode > 0o1777) {
+            return Err(self.invalid("image", "must have shm_bytes and tmpfs of at least one byte, and modes up to 1777"));
+        }
+        for tmpfs in &image.tmpfs {
+            self.validate_destination("tmpfs", &tmpfs.destination)?;
+        }
+        if let Some(limit) = image.ulimits.iter().find(|limit| limit.soft > limit.hard || !is_name(&limit.name)) {
+            return Err(self.invalid("ulimit", format!("{:?} must have a soft limit that is not above the hard one", limit.name)));
+        }
+        match image.sysctls.iter().find(|(name, value)| !is_sysctl(name) || has_nul(value)) {
+            Some((name, _)) => Err(self.invalid(
+                "sysctl",
+                format!("{name:?} must be one of a task's own namespaces: net.*, kernel.shm*, kernel.msg*, kernel.sem or fs.mqueue.*"),
+            )),
+            None => match image.sysctls.keys().find(|name| name.starts_with("net.") && self.netns.is_none()) {
+                Some(name) => Err(self.invalid(
+                    "sysctl",
+                    format!("{name:?} would change the node's own network: give the group a network of mode \"bridge\""),
+                )),
+                None => Ok(()),
+            },
         }
     }
 
@@ -335,7 +434,7 @@ impl TaskSpec {
         }
         for bind in &self.binds {
             self.validate_destination("binds", &bind.destination)?;
-            if !bind.source.is_absolute() {
+            if !bind.source.is_absolute() && bind.below.is_none() {
                 return Err(self.invalid("binds", format!("source {} must be absolute", bind.source.display())));
             }
         }
@@ -433,6 +532,13 @@ pub fn default_host_view() -> Vec<ViewEntry> {
     PATHS.iter().map(|path| ViewEntry { host: path.into(), container: path.into() }).collect()
 }
 
+/// Whether a kernel parameter belongs to a namespace that every task has of its own.
+fn is_sysctl(name: &str) -> bool {
+    let plain = name.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b)));
+    let own = ["net.", "kernel.shm", "kernel.msg", "fs.mqueue."].iter().any(|prefix| name.starts_with(prefix)) || name == "kernel.sem";
+    plain && own && name.len() <= MAX_ID_BYTES
+}
+
 fn is_name(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= MAX_ID_BYTES
@@ -510,7 +616,7 @@ mod tests {
     #[test]
     fn destinations_cannot_reach_kernel_interfaces_or_climb() {
         for destination in ["/", "/proc", "/proc/sys", "/sys/fs", "/dev/sda", "relative", "/a/../etc"] {
-            let bind = Bind { source: "/srv".into(), destination: destination.into(), read_only: true };
+            let bind = Bind { source: "/srv".into(), below: None, destination: destination.into(), read_only: true };
             assert!(refused(|spec| spec.binds.push(bind)).contains("binds"), "{destination}");
         }
     }

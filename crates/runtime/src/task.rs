@@ -232,6 +232,11 @@ impl TaskProcess {
         if process::send_signal(pidfd.as_fd(), signal)? { Ok(()) } else { Err(ended()) }
     }
 
+    /// What asks it to stop, as its specification says; `None` when that cannot be read any more.
+    pub fn kill_signal(&self) -> Option<Signal> {
+        records::read::<TaskSpec>(&self.handle.dir.join(TASK)).ok().flatten().map(|spec| spec.kill_signal)
+    }
+
     /// Sends SIGKILL to every process of the task. The shim then records the end and cleans up.
     pub fn kill_all(&self) {
         self.cgroup.kill_once();

@@ -244,8 +244,12 @@ fn volumes_keep_their_owners_and_read_only_is_read_only() {
     let mut spec = fixture.exec("cat /srv/data/file; cat /local/deep/er/ro/file; echo new > /srv/data/new && echo written; echo new > /local/deep/er/ro/new || echo refused; cat /etc/one");
     spec.user = Some("999:999".to_owned());
     fs::write(fixture.path("one"), "one file\n").unwrap();
-    let bind =
-        |source: &str, destination: &str, read_only| Bind { source: fixture.path(source), destination: destination.into(), read_only };
+    let bind = |source: &str, destination: &str, read_only| Bind {
+        source: fixture.path(source),
+        below: None,
+        destination: destination.into(),
+        read_only,
+    };
     spec.binds = vec![bind("rw", "/srv/data", false), bind("ro", "/local/deep/er/ro", true), bind("one", "/etc/one", true)];
     fixture.run(&spec);
     assert_eq!(fixture.stdout(), "content\ncontent\nwritten\nrefused\none file\n");
@@ -269,7 +273,7 @@ fn a_link_planted_by_a_task_cannot_redirect_a_mount() {
     fs::create_dir(&outside).unwrap();
     std::os::unix::fs::symlink(&outside, fixture.path("web/local/data")).unwrap();
     let mut spec = fixture.exec("true");
-    spec.binds = vec![Bind { source: fixture.path("volume"), destination: "/local/data/below".into(), read_only: false }];
+    spec.binds = vec![Bind { source: fixture.path("volume"), below: None, destination: "/local/data/below".into(), read_only: false }];
     // Inside the task's root the link leads to a path that does not exist there; whatever happens, nothing may appear outside.
     drop(floe_runtime::spawn(&spec, &fixture.shim_dir(), support::shim_exe()));
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);

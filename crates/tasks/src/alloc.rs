@@ -34,6 +34,13 @@ pub enum Input {
         /// Since when.
         at: Timestamp,
     },
+    /// The driver has something to tell about a task that is starting.
+    Told {
+        /// The task.
+        task: String,
+        /// What.
+        message: String,
+    },
     /// A task could not be started.
     StartFailed {
         /// The task.
@@ -228,6 +235,7 @@ impl AllocMachine {
                 Vec::new()
             }
             Input::Started { task, at } => self.one(&task, |t| t.started(at)),
+            Input::Told { task, message } => self.one(&task, |t| t.told(&message, now)),
             Input::StartFailed { task, error, fatal } => self.one(&task, |t| t.start_failed(&error, fatal, now, jitter)),
             Input::Exited { task, exit } => self.one(&task, |t| t.exited(&exit, now, jitter)),
             Input::Stop { reason } => {

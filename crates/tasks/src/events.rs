@@ -22,6 +22,11 @@ pub fn setup_failed(now: Timestamp, error: &str) -> TaskEvent {
     TaskEvent { setup_error: error.to_owned(), fails_task: true, ..base(event::SETUP_FAILURE, now, error.to_owned()) }
 }
 
+/// The driver tells how far it is with the start of a task.
+pub fn driver(now: Timestamp, message: &str) -> TaskEvent {
+    TaskEvent { driver_message: message.to_owned(), ..base(event::DRIVER, now, message.to_owned()) }
+}
+
 /// The driver could not start the task.
 pub fn driver_failed(now: Timestamp, error: &str) -> TaskEvent {
     TaskEvent { driver_error: error.to_owned(), ..base(event::DRIVER_FAILURE, now, error.to_owned()) }

@@ -146,7 +146,8 @@ impl TaskMachine {
     /// Until when the task waited for its next start when it was saved: nothing of it ran then, and what was found is its last life, which
     /// was judged already.
     fn restart_at(&self, recovered: &Recovered) -> Option<Timestamp> {
-        let last = self.state.events.last().filter(|e| e.event_type == event::RESTARTING)?;
+        // What the driver told of a start that came to nothing is no start.
+        let last = self.state.events.iter().rev().find(|e| e.event_type != event::DRIVER).filter(|e| e.event_type == event::RESTARTING)?;
         let until = Timestamp(last.time).plus(Nanos(last.start_delay));
         match recovered {
             Recovered::Running | Recovered::NotStarted => None,
@@ -220,6 +221,14 @@ impl TaskMachine {
         }
         // It was asked to stop before it ran: the signal went nowhere, so it is sent (again) now.
         if matches!(self.phase, Phase::Stopping { forced: false, .. }) { vec![TaskStep::Signal] } else { Vec::new() }
+    }
+
+    /// Its driver tells something about its start.
+    pub fn told(&mut self, message: &str, now: Timestamp) -> Vec<TaskStep> {
+        if self.phase == Phase::Starting {
+            self.state.push_event(events::driver(now, message));
+        }
+        Vec::new()
     }
 
     /// It could not be started. `fatal` when another try would fail alike.

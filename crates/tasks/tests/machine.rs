@@ -288,3 +288,24 @@ proptest! {
         prop_assert!(m.is_gone());
     }
 }
+
+#[test]
+fn what_a_driver_tells_is_an_event_of_a_start_and_no_more() {
+    let alloc = alloc(&["t"], JobType::Service, 1);
+    let told = || Input::Told { task: "t".to_owned(), message: "Downloading image x".to_owned() };
+    let mut machine = AllocMachine::new(&alloc, at(0));
+    assert_eq!(machine.handle(told(), at(0), 0), [], "nothing is told of a task that is not starting");
+    machine.handle(Input::Prepared, at(1), 0);
+    assert_eq!(machine.handle(told(), at(2), 0), [Step::Report]);
+    assert_eq!(last_event(&machine, "t"), event::DRIVER);
+    machine.handle(started("t", 3), at(3), 0);
+    machine.handle(exited("t", 1, 4), at(4), 0);
+    machine.handle(Input::Tick, at(9), 0);
+    machine.handle(told(), at(10), 0);
+    // The agent dies during the second pull. Its last life was judged already, and is not judged again.
+    let saved = machine.task_states();
+    let recovered = BTreeMap::from([("t".to_owned(), Recovered::Exited(exit(1, 4)))]);
+    let (again, steps) = AllocMachine::recover(&alloc, &saved, recovered, at(11), 0);
+    assert_eq!(steps, [start("t")]);
+    assert_eq!((again.task_states()["t"].restarts, again.task_states()["t"].failed), (1, false));
+}

@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod check;
+mod images;
 mod keyring;
 mod place;
 mod snapshot;
@@ -149,6 +150,25 @@ wire! {
         "min_dynamic_port" min_dynamic_port: Option<u16>,
         "max_dynamic_port" max_dynamic_port: Option<u16>,
         "reserved" reserved: ReservedBlock,
+        "images" images: ImagesBlock,
+    }
+
+    /// Images of containers.
+    pub(crate) struct ImagesBlock {
+        "gc_delay" gc_delay: Option<Nanos>,
+        "max_mb" max_mb: Option<u64>,
+        "sources" sources: Option<Vec<String>>,
+        "host_paths" host_paths: Option<bool>,
+        "registry" registry: BTreeMap<String, RegistryBlock>,
+    }
+
+    /// A registry.
+    pub(crate) struct RegistryBlock {
+        "mirrors" mirrors: Vec<String>,
+        "insecure" insecure: Option<bool>,
+        "ca_cert" ca_cert: String,
+        "username" username: String,
+        "password_file" password_file: String,
     }
 
     /// What a client keeps for itself.
@@ -263,6 +283,8 @@ pub(crate) struct AgentConfig {
     pub(crate) network: NetworkConfig,
     pub(crate) mode: Mode,
     pub(crate) raw_exec: bool,
+    /// Images of containers.
+    pub(crate) images: floe_client::ImageSettings,
 }
 
 impl AgentConfig {
@@ -345,6 +367,7 @@ impl AgentConfig {
             datacenter: text(&args.dc, &file.datacenter, "dc1"),
             name: text(&args.node, &file.name, &host_name()),
             network: network(&file.client)?,
+            images: images::settings(&file.client.images)?,
             http_port: file.ports.http.unwrap_or(floe_api::HTTP_PORT),
             rpc_port: file.ports.rpc.unwrap_or(floe_api::RPC_PORT),
             log_level: text(&args.log_level, &file.log_level, "info"),

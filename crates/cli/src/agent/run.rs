@@ -355,6 +355,7 @@ fn client_config(common: &Common<'_>, servers: Servers) -> ClientConfig {
             Some(folders) => folders.iter().map(PathBuf::from).collect(),
             None => floe_client::DEFAULT_CDI_FOLDERS.iter().map(PathBuf::from).collect(),
         },
+        images: config.images.clone(),
         cgroup_parent: text(&client.cgroup_parent, floe_runtime::DEFAULT_CGROUP_PARENT),
         reserve: Reserve {
             cpu_mhz: client.reserved.cpu,

@@ -98,7 +98,7 @@ fn every_reason_why_nothing_fits_is_told() {
             (base("where").set(|j| j["Datacenters"] = json!(["mars"])), "No nodes were eligible"),
             (base("pool").set(|j| j["NodePool"] = json!("gpu")), "gpu"),
             (base("driver").driver("raw_exec"), "missing drivers"),
-            (base("unknown-driver").driver("docker"), "missing drivers"),
+            (base("unknown-driver").driver("qemu"), "missing drivers"),
             (with_memory("memory", 10_000_000), "Dimension \"memory\" exhausted on 1 node"),
             (base("cpu").task(|t| t["Resources"]["CPU"] = json!(10_000_000)), "Dimension \"cpu\" exhausted on 1 node"),
             (base("disk").group(|g| g["EphemeralDisk"]["SizeMB"] = json!(1_000_000_000)), "Dimension \"disk\" exhausted on 1 node"),
@@ -122,7 +122,7 @@ fn a_node_tells_its_drivers_and_what_it_is() {
     world(|world| {
         let agent = world.start_agent("n1");
         let node = agent.api().get(&format!("/v1/node/{}", id(&agent.api().get("/v1/nodes")[0])));
-        for driver in ["exec", "raw_exec"] {
+        for driver in ["docker", "exec", "oci", "podman", "raw_exec"] {
             assert_eq!(
                 (&node["Drivers"][driver]["Detected"], &node["Drivers"][driver]["Healthy"]),
                 (&json!(true), &json!(true)),
@@ -138,6 +138,6 @@ fn a_node_tells_its_drivers_and_what_it_is() {
         assert!(node["NodeResources"]["Cpu"]["CpuShares"].as_i64().is_some_and(|n| n > 100));
         assert_eq!(text(&node["SecretID"]), "");
         let status = world.floe(&["node", "status", "-self"]).ok();
-        assert!(status.contains("exec, raw_exec") && status.contains("ready"), "{status}");
+        assert!(status.contains("docker, exec, oci, podman, raw_exec") && status.contains("ready"), "{status}");
     });
 }

@@ -39,6 +39,7 @@ mod durability;
 mod folders;
 mod grow;
 mod histories;
+mod images;
 mod inventory;
 mod isolation;
 mod keyring;

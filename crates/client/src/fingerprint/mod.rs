@@ -16,12 +16,17 @@ pub(crate) const EXEC: &str = "exec";
 /// The driver that runs tasks as plain processes.
 pub(crate) const RAW_EXEC: &str = "raw_exec";
 
+/// The drivers that run images of containers: three names for one thing.
+pub(crate) const IMAGE_DRIVERS: [&str; 3] = ["docker", "podman", "oci"];
+
 /// What was found out elsewhere.
 pub(crate) struct Found<'a> {
     /// What tasks need and the machine lacks.
     pub(crate) problems: &'a [Problem],
     /// Why allocations cannot be connected to a bridge, if so.
     pub(crate) no_bridge: Option<&'a str>,
+    /// Why images cannot be run, if so.
+    pub(crate) no_images: Option<&'a str>,
     /// The folder whose disk allocations use.
     pub(crate) data: &'a Path,
     /// Now.
@@ -98,7 +103,7 @@ fn resources(node: &mut Node, config: &ClientConfig, cpu: &cpu::Cpu, memory_byte
     keeps.networks.reserved_host_ports.clone_from(&config.reserve.ports);
 }
 
-fn drivers(config: &ClientConfig, found: &Found<'_>) -> [(&'static str, DriverInfo); 2] {
+fn drivers(config: &ClientConfig, found: &Found<'_>) -> Vec<(&'static str, DriverInfo)> {
     let lacks = found.problems.iter().map(|p| format!("{}: {}", p.what, p.how_to_fix)).collect::<Vec<_>>().join("; ");
     let well = found.problems.is_empty();
     let info = |detected: bool, healthy: bool, words: &str| DriverInfo {
@@ -110,7 +115,12 @@ fn drivers(config: &ClientConfig, found: &Found<'_>) -> [(&'static str, DriverIn
     };
     let ready = |detected| info(detected && well, detected && well, if well { "Healthy" } else { &lacks });
     let raw = if config.raw_exec { ready(true) } else { info(false, false, "switched off; set client.raw_exec = true to allow it") };
-    [(EXEC, ready(true)), (RAW_EXEC, raw)]
+    let image = || match found.no_images {
+        None => ready(true),
+        Some(why) => info(false, false, why),
+    };
+    let images = IMAGE_DRIVERS.map(|name| (name, image()));
+    images.into_iter().chain([(EXEC, ready(true)), (RAW_EXEC, raw)]).collect()
 }
 
 #[cfg(test)]

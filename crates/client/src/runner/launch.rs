@@ -1,16 +1,20 @@
 //! Starting a task and waiting for its end.
 
-use super::{Event, Runner, exit_of, send, spec};
+use super::{Event, Runner, Shared, exit_of, image, send, spec};
 use crate::{
     clock,
     db::{Change, words},
     devices,
 };
-use floe_model::{Allocation, Timestamp};
-use floe_runtime::{Attached, SpawnError, TaskHandle, TaskProcess};
+use floe_model::{AllocId, Allocation, Timestamp};
+use floe_runtime::{Attached, Driver, SpawnError, TaskHandle, TaskProcess, TaskSpec};
 use floe_tasks::Exit;
 use std::{path::PathBuf, sync::Arc};
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::mpsc,
+};
+use tokio_util::sync::CancellationToken;
 
 /// What a launch came to.
 enum Launched {
@@ -20,24 +24,32 @@ enum Launched {
 }
 
 /// Why a launch failed.
-struct LaunchError {
-    words: String,
+pub(super) struct LaunchError {
+    pub(super) words: String,
     /// Another try would fail alike.
-    fatal: bool,
+    pub(super) fatal: bool,
 }
 
 impl Runner {
     /// Starts a task beside the runner, and says what came of it.
-    pub(super) fn launch(&self, task: String) {
+    pub(super) fn launch(&mut self, task: String) {
         let (shared, events) = (self.shared.clone(), self.events.clone());
+        let given_up = CancellationToken::new();
+        self.starting.insert(task.clone(), given_up.clone());
         let mut alloc = (*self.alloc).clone();
         alloc.network_status = self.network_status();
         let netns = self.attachment.as_ref().map(|a| a.netns.clone());
         tokio::spawn(async move {
-            let (job, name) = (shared.clone(), task.clone());
             let id = alloc.id.clone();
-            let result = tokio::task::spawn_blocking(move || launch(&job, &alloc, &name, netns)).await;
-            let result = result.unwrap_or_else(|e| Err(LaunchError { words: format!("start the task: {e}"), fatal: false }));
+            let result = match given_up.run_until_cancelled(bring(&shared, &alloc, &task, netns, &events)).await {
+                // From here on it starts; who wants it to stop sends it a signal.
+                Some(Ok(spec)) => {
+                    let id = id.clone();
+                    blocking(move |shared, task| launch(shared, task, &id, &spec), &shared, &task).await
+                }
+                Some(Err(error)) => Err(error),
+                None => Err(LaunchError { words: "it was stopped before it started".to_owned(), fatal: true }),
+            };
             match result {
                 Ok(Launched::Running(handle, process)) => {
                     shared.db.write_soon(vec![Change::Handle(id, task.clone(), handle)]);
@@ -51,17 +63,48 @@ impl Runner {
     }
 }
 
-fn launch(shared: &super::Shared, alloc: &Allocation, task: &str, netns: Option<PathBuf>) -> Result<Launched, LaunchError> {
+/// Everything that a task needs before it starts. To give it up is safe at any moment.
+async fn bring(
+    shared: &Arc<Shared>,
+    alloc: &Allocation,
+    task: &str,
+    netns: Option<PathBuf>,
+    events: &mpsc::Sender<Event>,
+) -> Result<TaskSpec, LaunchError> {
     if netns.is_none() && super::prepare::has_own_network(alloc) {
         // Never in the host's instead.
         return Err(LaunchError { words: "the allocation lost its network".to_owned(), fatal: true });
     }
-    let mut spec = spec::build(shared, alloc, task, netns).map_err(|words| LaunchError { words, fatal: true })?;
-    let held = alloc.allocated_resources.tasks.get(task).map(|t| t.devices.as_slice()).unwrap_or_default();
-    // A driver that is just being replaced has its devices again soon.
-    devices::give(held, &shared.config.cdi_folders, &mut spec).map_err(|words| LaunchError { words, fatal: false })?;
-    let dir = shared.paths.shim(&alloc.id, task);
-    let handle = floe_runtime::spawn(&spec, &dir, &shared.config.exe)
+    let fatal = |words| LaunchError { words, fatal: true };
+    let owner = alloc.clone();
+    let draft = blocking(move |shared, task| spec::draft(shared, &owner, task, netns).map_err(fatal), shared, task).await?;
+    let mut spec = match draft.spec.driver {
+        Driver::Image => image::bring(shared, alloc, draft, events).await?,
+        Driver::Exec | Driver::RawExec => draft.complete().map_err(fatal)?,
+    };
+    let held = alloc.allocated_resources.tasks.get(task).map(|t| t.devices.clone()).unwrap_or_default();
+    let give = move |shared: &Shared, _: &str| {
+        // A driver that is just being replaced has its devices again soon.
+        devices::give(&held, &shared.config.cdi_folders, &mut spec).map_err(|words| LaunchError { words, fatal: false })?;
+        Ok(spec)
+    };
+    blocking(give, shared, task).await
+}
+
+/// Does what waits for the disk beside the async workers.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce(&Shared, &str) -> Result<T, LaunchError> + Send + 'static,
+    shared: &Arc<Shared>,
+    task: &str,
+) -> Result<T, LaunchError> {
+    let (shared, task) = (shared.clone(), task.to_owned());
+    let result = tokio::task::spawn_blocking(move || work(&shared, &task)).await;
+    result.unwrap_or_else(|e| Err(LaunchError { words: format!("start the task: {e}"), fatal: false }))
+}
+
+fn launch(shared: &Shared, task: &str, alloc: &AllocId, spec: &TaskSpec) -> Result<Launched, LaunchError> {
+    let dir = shared.paths.shim(alloc, task);
+    let handle = floe_runtime::spawn(spec, &dir, &shared.config.exe)
         .map_err(|error| LaunchError { fatal: matches!(error, SpawnError::Spec(_) | SpawnError::Task(_)), words: words(&error) })?;
     match floe_runtime::reattach(&handle) {
         Ok(Attached::Running(process)) => Ok(Launched::Running(handle, Arc::new(process))),

@@ -3,6 +3,7 @@
 //! Everything that takes time (networks, processes, disks) is done by short jobs beside it that send back what came of them, so a runner
 //! always hears a stop. It ends when nothing of the allocation is left but its folders.
 
+mod image;
 mod launch;
 mod prepare;
 mod spec;
@@ -14,6 +15,7 @@ use crate::{
     paths::NodePaths,
     report::Reporter,
 };
+use floe_images::Images;
 use floe_model::alloc::AllocUpdate;
 use floe_model::{AllocId, Allocation, Node, Timestamp, alloc::AllocNetworkStatus};
 use floe_network::{Attachment, Network};
@@ -35,6 +37,8 @@ pub(crate) struct Shared {
     /// `None` when this machine cannot connect allocations to a bridge.
     pub(crate) network: Option<Network>,
     pub(crate) reporter: Reporter,
+    /// Images of containers; or why this node has none.
+    pub(crate) images: Result<Images, String>,
 }
 
 /// What a runner hears.
@@ -46,6 +50,8 @@ pub(crate) enum Event {
     Stop(String),
     Prepared(Option<Attachment>),
     PrepareFailed(String),
+    /// A driver tells how far it is with the start of a task.
+    Told(String, String),
     Started(String, Arc<TaskProcess>, Timestamp),
     /// It started at this moment and ended before anybody could look.
     Ran(String, Timestamp, Exit),
@@ -72,6 +78,8 @@ pub(crate) struct Runner {
     machine: AllocMachine,
     attachment: Option<Attachment>,
     running: BTreeMap<String, Arc<TaskProcess>>,
+    /// The tasks that were started last: each can be given up as long as it does not run.
+    starting: BTreeMap<String, CancellationToken>,
     wake: Option<Timestamp>,
     events: mpsc::Sender<Event>,
     inbox: mpsc::Receiver<Event>,
@@ -103,6 +111,7 @@ impl Runner {
             machine,
             attachment: None,
             running: BTreeMap::new(),
+            starting: BTreeMap::new(),
             wake: None,
             events,
             inbox,
@@ -180,6 +189,7 @@ impl Runner {
                 self.attachment = attachment;
                 self.prepared(Input::Prepared);
             }
+            Event::Told(task, message) => self.tell(Input::Told { task, message }),
             Event::PrepareFailed(error) => self.prepared(Input::PrepareFailed(error)),
             Event::Started(task, process, at) => {
                 self.watch(task.clone(), process);
@@ -227,9 +237,14 @@ impl Runner {
     }
 
     fn signal(&self, task: &str) {
-        let Some(process) = self.running.get(task).cloned() else { return };
-        let signal = spec::kill_signal(&self.alloc, task);
+        let Some(process) = self.running.get(task).cloned() else {
+            self.starting.get(task).iter().for_each(|start| start.cancel());
+            return;
+        };
+        let named = spec::kill_signal(&self.alloc, task);
         tokio::task::spawn_blocking(move || {
+            // An image may say what its program listens to.
+            let signal = named.or_else(|| process.kill_signal()).unwrap_or_else(default_kill_signal);
             // One that ended meanwhile needs no signal.
             if let Err(error) = process.signal(signal) {
                 tracing::debug!(%error, "the kill signal was not sent");
@@ -282,6 +297,7 @@ impl Runner {
             }
             let dirs: Vec<_> = tasks.iter().map(|t| shared.paths.shim(&id, t)).collect();
             let destroyed = tokio::task::spawn_blocking(move || dirs.iter().try_for_each(|d| floe_runtime::destroy(d))).await;
+            image::release(&shared, &id, &tasks).await;
             if let Ok(Err(error)) = destroyed {
                 tracing::warn!(alloc = %id, error = %words(&error), "a task's records were not removed");
             }
@@ -341,6 +357,7 @@ pub(crate) fn attachment_id(id: &AllocId) -> &str {
     id.as_str()
 }
 
+pub(crate) use image::remove_scratch;
 pub(crate) use prepare::reconnect;
 pub(crate) use spec::default_kill_signal;
 

@@ -3,7 +3,7 @@
 use super::Shared;
 use crate::{
     files::{self, Attributes},
-    fingerprint::{EXEC, RAW_EXEC},
+    fingerprint::{EXEC, IMAGE_DRIVERS, RAW_EXEC},
     paths::{file_name, shim_id},
 };
 use floe_model::{
@@ -17,7 +17,7 @@ use floe_template::Delimiters;
 use std::{collections::BTreeMap, path::PathBuf};
 
 /// The search path inside of containers.
-const EXEC_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const EXEC_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Bytes in a mebibyte.
 const MIB: u64 = 1 << 20;
 
@@ -26,14 +26,26 @@ pub(crate) fn default_kill_signal() -> Signal {
     Signal::INTERRUPT
 }
 
-/// What a task is sent when it is to stop.
-pub(super) fn kill_signal(alloc: &Allocation, task: &str) -> Signal {
-    let task = alloc.job.as_deref().and_then(|j| j.group(&alloc.task_group)).and_then(|g| g.task(task));
-    task.filter(|t| !t.kill_signal.is_empty()).map_or_else(default_kill_signal, |t| super::parse_signal(&t.kill_signal))
+/// What a task is sent when it is to stop, where its job says so now.
+pub(super) fn kill_signal(alloc: &Allocation, task: &str) -> Option<Signal> {
+    named_signal(alloc.job.as_deref()?.group(&alloc.task_group)?.task(task)?)
 }
 
-/// What the runtime runs. Templates are rendered on the way.
-pub(super) fn build(shared: &Shared, alloc: &Allocation, name: &str, netns: Option<PathBuf>) -> Result<TaskSpec, String> {
+fn named_signal(task: &Task) -> Option<Signal> {
+    Some(task).filter(|t| !t.kill_signal.is_empty()).map(|t| super::parse_signal(&t.kill_signal))
+}
+
+/// A task on its way: its environment is complete, and its templates are rendered.
+pub(super) struct Draft {
+    pub(super) spec: TaskSpec,
+    pub(super) env: TaskEnv,
+    pub(super) task: Task,
+    group: TaskGroup,
+    netns: Option<PathBuf>,
+}
+
+/// What is known of a task before its image is. Templates are rendered on the way.
+pub(super) fn draft(shared: &Shared, alloc: &Allocation, name: &str, netns: Option<PathBuf>) -> Result<Draft, String> {
     let job = alloc.job.as_deref().ok_or("the allocation came without its job")?;
     let group = job.group(&alloc.task_group).ok_or("the job has no such group any more")?;
     let task = group.task(name).ok_or("the group has no such task any more")?;
@@ -41,6 +53,7 @@ pub(super) fn build(shared: &Shared, alloc: &Allocation, name: &str, netns: Opti
         EXEC => Driver::Exec,
         RAW_EXEC if shared.config.raw_exec => Driver::RawExec,
         RAW_EXEC => return Err("driver raw_exec is switched off on this node; set client.raw_exec = true to allow it".to_owned()),
+        driver if IMAGE_DRIVERS.contains(&driver) => Driver::Image,
         other => return Err(format!("not supported yet: driver {other:?}")),
     };
     let paths = shared.paths.alloc(&alloc.id);
@@ -51,7 +64,7 @@ pub(super) fn build(shared: &Shared, alloc: &Allocation, name: &str, netns: Opti
     let text = |p: PathBuf| p.to_string_lossy().into_owned();
     let seen = Paths { alloc: text(seen.alloc), local: text(seen.local), secrets: text(seen.secrets) };
     let search = match driver {
-        Driver::Exec => EXEC_PATH.to_owned(),
+        Driver::Exec | Driver::Image => EXEC_PATH.to_owned(),
         Driver::RawExec => std::env::var("PATH").unwrap_or_else(|_| EXEC_PATH.to_owned()),
     };
     let source = Source { node: &shared.node, alloc, job, group, task, region: &shared.config.region, path: &search };
@@ -59,14 +72,26 @@ pub(super) fn build(shared: &Shared, alloc: &Allocation, name: &str, netns: Opti
     for template in &task.templates {
         render(template, &mut env, &paths.root, &own, &seen)?;
     }
-    configure(&mut spec, task, &env)?;
-    network(&mut spec, group, &env, netns);
     spec.resources = limits(shared, alloc, task);
     spec.cgroup_parent.clone_from(&shared.config.cgroup_parent);
     spec.user = Some(task.user.clone()).filter(|u| !u.is_empty());
-    spec.kill_signal = kill_signal(alloc, name);
-    spec.env.clone_from(env.vars());
-    Ok(spec)
+    spec.kill_signal = named_signal(task).unwrap_or_else(default_kill_signal);
+    Ok(Draft { spec, env, task: task.clone(), group: group.clone(), netns })
+}
+
+impl Draft {
+    /// What the runtime runs, for a task without an image.
+    pub(super) fn complete(mut self) -> Result<TaskSpec, String> {
+        configure(&mut self.spec, &self.task, &self.env)?;
+        self.spec.env.clone_from(self.env.vars());
+        Ok(self.connected())
+    }
+
+    /// The same with the network of its group, and what belongs to it.
+    pub(super) fn connected(mut self) -> TaskSpec {
+        network(&mut self.spec, &self.group, &self.env, self.netns);
+        self.spec
+    }
 }
 
 fn logs(task: &Task, dir: PathBuf) -> LogSpec {
@@ -130,19 +155,20 @@ fn configure(spec: &mut TaskSpec, task: &Task, env: &TaskEnv) -> Result<(), Stri
 
 fn network(spec: &mut TaskSpec, group: &TaskGroup, env: &TaskEnv, netns: Option<PathBuf>) {
     spec.netns = netns;
-    let Some(network) = group.network().filter(|_| spec.driver == Driver::Exec) else { return };
+    let Some(network) = group.network().filter(|_| spec.driver != Driver::RawExec) else { return };
     if matches!(network.network_mode(), NetworkMode::Host) {
         return;
     }
     let hostname = env.interpolate(&network.hostname);
-    spec.hostname = Some(hostname).filter(|h| !h.is_empty());
-    spec.resolv_conf = network.dns.as_ref().map(resolv_conf);
+    spec.hostname = spec.hostname.take().or(Some(hostname).filter(|h| !h.is_empty()));
+    spec.resolv_conf = spec.resolv_conf.take().or(network.dns.as_ref().map(resolv_conf));
+    let further = spec.hosts.take().unwrap_or_default();
     let name = spec.hostname.clone().unwrap_or_else(|| "localhost".to_owned());
     let own = env.vars().iter().find(|(k, _)| k.starts_with("NOMAD_ALLOC_IP_")).map(|(_, ip)| format!("{ip} {name}\n")).unwrap_or_default();
-    spec.hosts = Some(format!("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n{own}"));
+    spec.hosts = Some(format!("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n{own}{further}"));
 }
 
-fn resolv_conf(dns: &DnsConfig) -> String {
+pub(super) fn resolv_conf(dns: &DnsConfig) -> String {
     let mut lines: Vec<String> = dns.servers.iter().map(|s| format!("nameserver {s}")).collect();
     if !dns.searches.is_empty() {
         lines.push(format!("search {}", dns.searches.join(" ")));

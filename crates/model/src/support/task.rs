@@ -9,6 +9,7 @@ use crate::{
     report::{Report, labelled, quoted},
     resources::Resources,
     task::{ChangeMode, LogConfig, Template},
+    validate::runs_images,
 };
 use std::collections::BTreeMap;
 
@@ -87,8 +88,37 @@ fn driver_config(r: &mut Report, driver: &str, config: &BTreeMap<String, Value>)
             }
             ("exec", "cap_add" | "cap_drop") => r.refuse_if(true, key, "tasks run without capabilities; remove it"),
             ("exec" | "raw_exec", _) => r.refuse_if(true, &quoted_key(key), "remove it"),
+            (driver, key) if runs_images(driver) => image_config(r, driver, key, value),
             _ => {}
         }
+    }
+}
+
+/// What floe does with the keys of images. Keys that only one of the drivers has are refused at the others.
+fn image_config(r: &mut Report, driver: &str, key: &str, value: &Value) {
+    match key {
+        "image" | "command" | "args" | "entrypoint" | "hostname" | "readonly_rootfs" | "cap_add" | "cap_drop" | "ulimit" | "shm_size"
+        | "sysctl" | "tmpfs" | "volumes" | "dns_servers" | "dns_search_domains" | "dns_options" | "extra_hosts" | "ports" | "auth"
+        | "image_pull_timeout" | "force_pull" => {}
+        "work_dir" if driver != "podman" => {}
+        "working_dir" if driver != "docker" => {}
+        "work_dir" => r.refuse_if(true, key, "driver podman calls it working_dir"),
+        "working_dir" => r.refuse_if(true, key, "driver docker calls it work_dir"),
+        "dns" => r.refuse_if(true, key, "use dns_servers, or the group's network"),
+        "labels" => r.refuse_if(true, key, "there is no container engine that shows them; use meta"),
+        "mount" | "mounts" => r.refuse_if(true, key, "use volumes for folders, and tmpfs"),
+        "network_mode" => r.refuse_if(true, key, "the task is in the network of its group; set its mode there"),
+        "privileged" => r.refuse_if(*value != Value::Bool(false), key, "no task has the rights of the node; remove it"),
+        "init" => r.refuse_if(
+            *value != Value::Bool(true),
+            key,
+            "a first process that collects orphans is always there; set it to true or remove it",
+        ),
+        "interactive" | "tty" => r.refuse_if(*value != Value::Bool(false), key, "remove it"),
+        "load" => r.refuse_if(true, key, "set image to \"docker-archive:\" and the file's path"),
+        "auth_soft_fail" => r.refuse_if(*value != Value::Bool(false), key, "remove auth instead"),
+        "port_map" => r.refuse_if(true, key, "set to at the ports of the group's network"),
+        key => r.refuse_if(true, &quoted_key(key), "remove it"),
     }
 }
 

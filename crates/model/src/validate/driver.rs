@@ -14,7 +14,12 @@ enum Kind {
     Text,
     Texts,
     Integer,
+    Flag,
+    /// A number, or a text such as "64m".
+    Size,
     TextMap,
+    /// A block, or a list of blocks.
+    Blocks,
 }
 
 const EXEC: &[(&str, Kind)] = &[
@@ -37,10 +42,97 @@ const RAW_EXEC: &[(&str, Kind)] = &[
     ("denied_envvars", Kind::Texts),
 ];
 
+/// The drivers that run images of containers. Each has its own names for the same things.
+const IMAGE_DRIVERS: [&str; 3] = ["docker", "podman", "oci"];
+
+/// What all of them know. `support` says which of these floe acts on.
+const IMAGE: &[(&str, Kind)] = &[
+    ("image", Kind::Text),
+    ("command", Kind::Text),
+    ("args", Kind::Texts),
+    ("entrypoint", Kind::Texts),
+    ("work_dir", Kind::Text),
+    ("working_dir", Kind::Text),
+    ("hostname", Kind::Text),
+    ("labels", Kind::TextMap),
+    ("readonly_rootfs", Kind::Flag),
+    ("cap_add", Kind::Texts),
+    ("cap_drop", Kind::Texts),
+    ("ulimit", Kind::TextMap),
+    ("shm_size", Kind::Size),
+    ("sysctl", Kind::TextMap),
+    ("tmpfs", Kind::Texts),
+    ("volumes", Kind::Texts),
+    ("mount", Kind::Blocks),
+    ("mounts", Kind::Blocks),
+    ("dns", Kind::Texts),
+    ("dns_servers", Kind::Texts),
+    ("dns_search_domains", Kind::Texts),
+    ("dns_options", Kind::Texts),
+    ("extra_hosts", Kind::Texts),
+    ("ports", Kind::Texts),
+    ("auth", Kind::Blocks),
+    ("auth_soft_fail", Kind::Flag),
+    ("image_pull_timeout", Kind::Text),
+    ("force_pull", Kind::Flag),
+    ("network_mode", Kind::Text),
+    ("privileged", Kind::Flag),
+    ("init", Kind::Flag),
+    ("init_path", Kind::Text),
+    ("interactive", Kind::Flag),
+    ("tty", Kind::Flag),
+    ("load", Kind::Text),
+    ("logging", Kind::Blocks),
+    ("devices", Kind::Blocks),
+    ("apparmor_profile", Kind::Text),
+    ("arch", Kind::Text),
+    ("advertise_ipv6_address", Kind::Flag),
+    ("cgroupns", Kind::Text),
+    ("container_exists_attempts", Kind::Integer),
+    ("cpu_cfs_period", Kind::Integer),
+    ("cpu_hard_limit", Kind::Flag),
+    ("cpuset_cpus", Kind::Text),
+    ("group_add", Kind::Texts),
+    ("healthchecks", Kind::Blocks),
+    ("ipc_mode", Kind::Text),
+    ("ipv4_address", Kind::Text),
+    ("ipv6_address", Kind::Text),
+    ("isolation", Kind::Text),
+    ("mac_address", Kind::Text),
+    ("memory_hard_limit", Kind::Integer),
+    ("memory_reservation", Kind::Size),
+    ("memory_swap", Kind::Size),
+    ("memory_swappiness", Kind::Integer),
+    ("network_aliases", Kind::Texts),
+    ("oom_score_adj", Kind::Integer),
+    ("os", Kind::Text),
+    ("pid_mode", Kind::Text),
+    ("pids_limit", Kind::Integer),
+    ("port_map", Kind::Blocks),
+    ("runtime", Kind::Text),
+    ("security_opt", Kind::Texts),
+    ("selinux_opts", Kind::Texts),
+    ("socket", Kind::Text),
+    ("static_ips", Kind::Texts),
+    ("static_mac", Kind::Text),
+    ("storage_opt", Kind::TextMap),
+    ("userns", Kind::Text),
+    ("userns_mode", Kind::Text),
+    ("uts_mode", Kind::Text),
+    ("variant", Kind::Text),
+    ("volume_driver", Kind::Text),
+];
+
+/// Whether a driver runs images.
+pub(crate) fn runs_images(driver: &str) -> bool {
+    IMAGE_DRIVERS.contains(&driver)
+}
+
 pub(super) fn config(report: &mut Report, driver: &str, config: &BTreeMap<String, Value>) {
     let known = match driver {
         "exec" => EXEC,
         "raw_exec" => RAW_EXEC,
+        driver if runs_images(driver) => IMAGE,
         _ => return,
     };
     report.within("config", |r| {
@@ -49,6 +141,10 @@ pub(super) fn config(report: &mut Report, driver: &str, config: &BTreeMap<String
                 Some((_, kind)) => typed(r, key, *kind, value),
                 None => unknown(r, driver, key, known),
             }
+        }
+        if runs_images(driver) {
+            image(r, config.get("image"));
+            return;
         }
         command(r, config.get("command"));
         for (field, words) in [("pid_mode", &["private", "host"]), ("ipc_mode", &["private", "host"])] {
@@ -75,6 +171,14 @@ fn command(report: &mut Report, value: Option<&Value>) {
     }
 }
 
+fn image(report: &mut Report, value: Option<&Value>) {
+    match value {
+        None | Some(Value::Null) => report.say("image is missing; name one, for example \"docker.io/library/nginx:1.29\""),
+        Some(Value::String(s)) if s.is_empty() => report.say("image is empty; name one, for example \"docker.io/library/nginx:1.29\""),
+        Some(_) => {}
+    }
+}
+
 /// `null` is the same as absent.
 fn typed(report: &mut Report, key: &str, kind: Kind, value: &Value) {
     match (kind, value) {
@@ -92,20 +196,33 @@ fn typed(report: &mut Report, key: &str, kind: Kind, value: &Value) {
             }
         }
         (Kind::Integer, Value::Number(n)) if n.is_i64() => {}
-        (Kind::TextMap, Value::Object(map)) => {
-            for (k, item) in map.iter().filter(|(_, v)| !v.is_string()) {
-                report.say(format_args!("{key}: {} must be text ({}); put it in quotes", quoted(k), found(item)));
-            }
+        (Kind::Flag, Value::Bool(_)) | (Kind::Blocks, Value::Object(_)) => {}
+        (Kind::Size, Value::Number(n)) if n.is_u64() => {}
+        (Kind::Size, Value::String(s)) => argument(report, key, s),
+        (Kind::Blocks, Value::Array(items)) if items.len() <= MAX_LIST && items.iter().all(Value::is_object) => {}
+        (Kind::TextMap, Value::Object(map)) => text_map(report, key, map),
+        // A block that is written once may come as a list of one.
+        (Kind::TextMap, Value::Array(items)) if items.len() == 1 && items.iter().all(Value::is_object) => {
+            items.iter().filter_map(Value::as_object).for_each(|map| text_map(report, key, map));
         }
         (kind, other) => {
             let wanted = match kind {
                 Kind::Text => "text",
                 Kind::Texts => "a list of texts",
                 Kind::Integer => "a whole number",
+                Kind::Flag => "true or false",
+                Kind::Size => "a number of bytes, or a text such as \"64m\"",
                 Kind::TextMap => "a map of texts",
+                Kind::Blocks => "a block, or at most 1000 of them",
             };
             report.say(format_args!("{key} must be {wanted} ({}); rewrite it", found(other)));
         }
+    }
+}
+
+fn text_map(report: &mut Report, key: &str, map: &serde_json::Map<String, Value>) {
+    for (k, item) in map.iter().filter(|(_, v)| !v.is_string()) {
+        report.say(format_args!("{key}: {} must be text ({}); put it in quotes", quoted(k), found(item)));
     }
 }
 

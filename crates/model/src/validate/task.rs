@@ -49,7 +49,7 @@ pub(super) fn task(report: &mut Report, group: &TaskGroup, task: &Task) {
         schedule: _,
     } = task;
     task_name(report, name);
-    report.required("driver", driver, "set it to \"exec\" or \"raw_exec\"");
+    report.required("driver", driver, "set it to \"exec\", \"raw_exec\" or \"docker\"");
     if user.contains('\0') {
         report.say(format_args!("user {} must not hold NUL; remove it", quoted(user)));
     }

@@ -50,7 +50,10 @@ const NOTES: &[(&str, &str)] = &[
     ("TaskGroups[].Services[].Provider", "other than `nomad`"),
     ("TaskGroups[].Tasks", "(at least one)"),
     ("TaskGroups[].Tasks[].Driver", "(required; placement says where no node has it)"),
-    ("TaskGroups[].Tasks[].Config", "(`exec` and `raw_exec`: `command`, `args`, `work_dir`; their other keys are refused)"),
+    (
+        "TaskGroups[].Tasks[].Config",
+        "(`exec` and `raw_exec`: `command`, `args`, `work_dir`; images: docs/guide/images.md; other keys are refused)",
+    ),
     ("TaskGroups[].Tasks[].Services", "(as `TaskGroups[].Services`)"),
     ("TaskGroups[].Tasks[].Constraints", "(as `Constraints`, without `distinct_hosts` and `distinct_property`)"),
     ("TaskGroups[].Tasks[].Resources.MemoryMaxMB", "(0: none, -1: all of the node's)"),

@@ -125,6 +125,32 @@ fn raw_exec_has_its_own_keys() {
 }
 
 #[test]
+fn images_have_their_own_keys() {
+    let lines = |driver: &str, config: serde_json::Value| {
+        refusals(&[("/TaskGroups/0/Tasks/0/Driver", json!(driver)), ("/TaskGroups/0/Tasks/0/Config", config)])
+    };
+    let at = "group \"front\" -> task \"server\" -> config -> ";
+    let accepted = json!({
+        "image": "x", "command": "y", "args": ["z"], "entrypoint": [], "hostname": "h", "readonly_rootfs": true, "cap_add": ["chown"],
+        "cap_drop": ["all"], "ulimit": { "nofile": "1:2" }, "shm_size": 1, "sysctl": {}, "tmpfs": ["/x"], "volumes": ["local/a:/a"],
+        "dns_servers": [], "dns_search_domains": [], "dns_options": [], "extra_hosts": [], "ports": ["http"], "auth": { "username": "u" },
+        "image_pull_timeout": "5m", "force_pull": true, "privileged": false, "init": true, "tty": false,
+    });
+    for driver in ["docker", "podman", "oci"] {
+        assert_eq!(lines(driver, accepted.clone()), Vec::<String>::new());
+        for key in
+            ["labels", "mount", "network_mode", "load", "port_map", "devices", "logging", "security_opt", "storage_opt", "pids_limit"]
+        {
+            let found = lines(driver, json!({ "image": "x", (key): 1 }));
+            assert!(found.len() == 1 && found[0].starts_with(&format!("{at}{key}: ")), "{driver}: {found:?}");
+        }
+        assert_eq!(lines(driver, json!({ "image": "x", "privileged": true })).len(), 1);
+    }
+    assert_eq!(lines("docker", json!({ "image": "x", "working_dir": "/" })), [format!("{at}working_dir: driver docker calls it work_dir")]);
+    assert_eq!(lines("podman", json!({ "image": "x", "work_dir": "/" })), [format!("{at}work_dir: driver podman calls it working_dir")]);
+}
+
+#[test]
 fn what_is_acted_on_is_accepted() {
     let table = [
         ("/Datacenters", json!(["fsn*"])),

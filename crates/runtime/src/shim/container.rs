@@ -1,5 +1,6 @@
-//! The `exec` driver: a task as an OCI configuration, and the container that libcontainer makes of it.
+//! The drivers `exec` and `image`: a task as an OCI configuration, and the container that libcontainer makes of it.
 
+use std::collections::HashMap;
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -7,11 +8,12 @@ use std::path::{Path, PathBuf};
 
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
+use nix::sys::resource::Resource;
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
     Capabilities, Linux, LinuxBuilder, LinuxCapabilities, LinuxCapabilitiesBuilder, LinuxDeviceCgroupBuilder, LinuxIdMapping,
-    LinuxIdMappingBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxResourcesBuilder, Mount, MountBuilder, Process,
-    ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
+    LinuxIdMappingBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxResourcesBuilder, Mount, MountBuilder,
+    PosixRlimitBuilder, PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
 };
 
 use super::devices::{self, Made};
@@ -21,10 +23,11 @@ use super::rootfs::{self, BUNDLE, STATE};
 use super::{RunningTask, StartError};
 use crate::cgroup::Cgroup;
 use crate::command;
+use crate::error::Doing;
 use crate::process::ProcessId;
 use crate::seccomp::Filter;
-use crate::spec::{DEFAULT_EXEC_USER, ID_RANGE_SIZE, MAX_HOSTNAME_BYTES, TaskSpec};
-use crate::user::{self, Identity};
+use crate::spec::{DEFAULT_SHM_BYTES, ID_RANGE_SIZE, MAX_HOSTNAME_BYTES, TaskSpec};
+use crate::user::Identity;
 
 /// Kernel interfaces that tell about the host or change it.
 const MASKED_PATHS: &[&str] = &[
@@ -50,7 +53,7 @@ const MASKED_PATHS: &[&str] = &[
 const READ_ONLY_PATHS: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// What of the task's file system is there only once its container is.
-const MOUNTED_INSIDE: &[&str] = &["/dev", "/proc"];
+pub(super) const MOUNTED_INSIDE: &[&str] = &["/dev", "/proc"];
 
 /// The host name of a task's container.
 pub(super) fn hostname(spec: &TaskSpec) -> &str {
@@ -60,12 +63,10 @@ pub(super) fn hostname(spec: &TaskSpec) -> &str {
 
 /// Creates the container and starts the program in it.
 pub(super) fn start(spec: &TaskSpec, cgroup: &Cgroup, stdout: OwnedFd, stderr: OwnedFd) -> Result<RunningTask, StartError> {
-    let identity = user::resolve(spec.user.as_deref().unwrap_or(DEFAULT_EXEC_USER))?;
-    if identity.uid >= ID_RANGE_SIZE || identity.gid >= ID_RANGE_SIZE {
-        return Err(StartError::IdOutOfRange { uid: identity.uid, gid: identity.gid });
-    }
     cgroup.limit(&spec.resources)?;
-    let root = rootfs::build(spec, &identity, cgroup)?;
+    let (root, identity) = rootfs::build(spec, cgroup)?;
+    let spec = &with_home(spec, &identity);
+    check_ulimits(spec)?;
     let program = command::resolve(spec, |path| rootfs::probe(&root, path))?;
     // Before libcontainer goes there: of what fails in the container, it says only that something did.
     if let Some(dir) = spec.work_dir.as_ref().filter(|dir| !MOUNTED_INSIDE.iter().any(|mount| dir.starts_with(mount))) {
@@ -97,6 +98,50 @@ pub(super) fn start(spec: &TaskSpec, cgroup: &Cgroup, stdout: OwnedFd, stderr: O
     }
 }
 
+/// Programs of images count on the name of their host and a place for their user; only the image knows the latter.
+fn with_home(spec: &TaskSpec, identity: &Identity) -> TaskSpec {
+    let mut spec = spec.clone();
+    if spec.image.is_some() {
+        let hostname = hostname(&spec).to_owned();
+        spec.env.entry("HOSTNAME".to_owned()).or_insert(hostname);
+        spec.env.entry("HOME".to_owned()).or_insert_with(|| identity.home.clone());
+    }
+    spec
+}
+
+/// Of a limit that cannot be set libcontainer says only that something failed.
+fn check_ulimits(spec: &TaskSpec) -> Result<(), StartError> {
+    for limit in spec.image.iter().flat_map(|image| &image.ulimits) {
+        let resource = ulimit(&limit.name).ok_or_else(|| StartError::UnknownUlimit(limit.name.clone()))?;
+        let number = rlimit_number(resource);
+        let (_, most) = number.map(nix::sys::resource::getrlimit).transpose().doing(|| "read the node's limits")?.unwrap_or((0, u64::MAX));
+        if limit.hard > most {
+            return Err(StartError::UlimitAboveNode { name: limit.name.clone(), hard: limit.hard, most });
+        }
+    }
+    Ok(())
+}
+
+fn ulimit(name: &str) -> Option<PosixRlimitType> {
+    serde_json::from_value(serde_json::Value::String(format!("RLIMIT_{}", name.to_ascii_uppercase()))).ok()
+}
+
+fn rlimit_number(kind: PosixRlimitType) -> Option<Resource> {
+    Some(match kind {
+        PosixRlimitType::RlimitNofile => Resource::RLIMIT_NOFILE,
+        PosixRlimitType::RlimitNproc => Resource::RLIMIT_NPROC,
+        PosixRlimitType::RlimitMemlock => Resource::RLIMIT_MEMLOCK,
+        PosixRlimitType::RlimitCore => Resource::RLIMIT_CORE,
+        PosixRlimitType::RlimitStack => Resource::RLIMIT_STACK,
+        PosixRlimitType::RlimitFsize => Resource::RLIMIT_FSIZE,
+        PosixRlimitType::RlimitRtprio => Resource::RLIMIT_RTPRIO,
+        PosixRlimitType::RlimitNice => Resource::RLIMIT_NICE,
+        PosixRlimitType::RlimitSigpending => Resource::RLIMIT_SIGPENDING,
+        PosixRlimitType::RlimitMsgqueue => Resource::RLIMIT_MSGQUEUE,
+        _ => return None,
+    })
+}
+
 fn plan(spec: &TaskSpec, program: &Path, link: &Link) -> Result<Plan, StartError> {
     let (link, failure) = link.init_ends();
     Ok(Plan {
@@ -110,12 +155,13 @@ fn plan(spec: &TaskSpec, program: &Path, link: &Link) -> Result<Plan, StartError
 }
 
 fn configuration(spec: &TaskSpec, identity: &Identity, cgroup: &Cgroup, made: &[Made<'_>]) -> Result<Spec, StartError> {
-    let root = RootBuilder::default().path(rootfs::path()).readonly(true).build()?;
+    let read_only = spec.image.as_ref().is_none_or(|image| image.read_only);
+    let root = RootBuilder::default().path(rootfs::path()).readonly(read_only).build()?;
     Ok(SpecBuilder::default()
         .version("1.0.2")
         .root(root)
         .hostname(hostname(spec))
-        .mounts(mounts(made)?)
+        .mounts(mounts(spec, made)?)
         .process(process(spec, identity)?)
         .linux(linux(spec, cgroup, made)?)
         .build()?)
@@ -125,19 +171,36 @@ fn process(spec: &TaskSpec, identity: &Identity) -> Result<Process, StartError> 
     let all = identity.groups.iter().chain(&spec.devices.groups);
     let groups: Vec<u32> = all.copied().filter(|group| *group < ID_RANGE_SIZE).collect();
     let user = UserBuilder::default().uid(identity.uid).gid(identity.gid).additional_gids(groups).build()?;
-    Ok(ProcessBuilder::default()
+    let mut builder = ProcessBuilder::default();
+    if let Some(image) = &spec.image {
+        let limits = image.ulimits.iter().filter_map(|limit| Some((ulimit(&limit.name)?, limit)));
+        let limits = limits.map(|(kind, limit)| PosixRlimitBuilder::default().typ(kind).soft(limit.soft).hard(limit.hard).build());
+        builder = builder.rlimits(limits.collect::<Result<Vec<_>, _>>()?);
+    }
+    Ok(builder
         .terminal(false)
         .user(user)
         .args(vec![spec.command.clone()])
         .env(Vec::<String>::new())
         .cwd(spec.work_dir.clone().unwrap_or_else(|| PathBuf::from("/")))
-        .capabilities(capabilities(&spec.capabilities)?)
+        .capabilities(capabilities(spec, identity)?)
         .no_new_privileges(true)
         .build()?)
 }
 
-fn capabilities(names: &[String]) -> Result<LinuxCapabilities, StartError> {
-    let set: Capabilities = names.iter().map(|name| parse_capability(name)).collect::<Result<_, _>>()?;
+fn capabilities(spec: &TaskSpec, identity: &Identity) -> Result<LinuxCapabilities, StartError> {
+    let set: Capabilities = spec.capabilities.iter().map(|name| parse_capability(name)).collect::<Result<_, _>>()?;
+    if spec.image.is_some() {
+        // As programs in images expect it: root has them, and others have none.
+        let own = if identity.uid == 0 { set.clone() } else { Capabilities::default() };
+        return Ok(LinuxCapabilitiesBuilder::default()
+            .bounding(set)
+            .effective(own.clone())
+            .permitted(own)
+            .inheritable(Capabilities::default())
+            .ambient(Capabilities::default())
+            .build()?);
+    }
     // Ambient too, because a task that is not root would lose the others at its exec.
     Ok(LinuxCapabilitiesBuilder::default()
         .bounding(set.clone())
@@ -162,7 +225,12 @@ fn linux(spec: &TaskSpec, cgroup: &Cgroup, made: &[Made<'_>]) -> Result<Linux, S
         rules.push(device.rule()?);
     }
     let owned = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect::<Vec<String>>();
-    Ok(LinuxBuilder::default()
+    let mut builder = LinuxBuilder::default();
+    if let Some(image) = &spec.image {
+        let own = image.sysctls.iter().filter(|(name, _)| !name.starts_with("net."));
+        builder = builder.sysctl(own.map(|(name, value)| (name.clone(), value.clone())).collect::<HashMap<_, _>>());
+    }
+    Ok(builder
         .namespaces(namespaces()?)
         .uid_mappings(id_mappings(spec)?)
         .gid_mappings(id_mappings(spec)?)
@@ -184,20 +252,23 @@ fn id_mappings(spec: &TaskSpec) -> Result<Vec<LinuxIdMapping>, OciSpecError> {
 }
 
 /// The file systems that must be mounted from inside of the container's namespaces, and the devices in them; everything else is already there.
-fn mounts(made: &[Made<'_>]) -> Result<Vec<Mount>, OciSpecError> {
-    const MOUNTS: &[(&str, &str, &[&str])] = &[
+fn mounts(spec: &TaskSpec, made: &[Made<'_>]) -> Result<Vec<Mount>, OciSpecError> {
+    let shm = format!("size={}", spec.image.as_ref().map_or(DEFAULT_SHM_BYTES, |image| image.shm_bytes));
+    let fixed: &[(&str, &str, &[&str])] = &[
         ("/proc", "proc", &["nosuid", "nodev", "noexec"]),
         ("/dev", "tmpfs", &["nosuid", "noexec", "strictatime", "mode=755", "size=64k"]),
         ("/dev/pts", "devpts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]),
-        ("/dev/shm", "tmpfs", &["nosuid", "nodev", "noexec", "mode=1777", "size=64m"]),
+        ("/dev/shm", "tmpfs", &["nosuid", "nodev", "noexec", "mode=1777", &shm]),
         ("/dev/mqueue", "mqueue", &["nosuid", "nodev", "noexec"]),
     ];
-    MOUNTS
-        .iter()
-        .map(|(destination, kind, options)| {
-            let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
-            MountBuilder::default().destination(*destination).typ(*kind).source(*kind).options(options).build()
-        })
-        .chain(made.iter().map(Made::mount))
-        .collect()
+    let fixed = fixed.iter().map(|(destination, kind, options)| {
+        let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+        MountBuilder::default().destination(*destination).typ(*kind).source(*kind).options(options).build()
+    });
+    let own = spec.image.iter().flat_map(|image| &image.tmpfs).map(|tmpfs| {
+        let mut options = vec!["nosuid".to_owned(), "nodev".to_owned(), "noexec".to_owned(), format!("mode={:o}", tmpfs.mode)];
+        options.extend(tmpfs.bytes.map(|bytes| format!("size={bytes}")));
+        MountBuilder::default().destination(&tmpfs.destination).typ("tmpfs").source("tmpfs").options(options).build()
+    });
+    fixed.chain(own).chain(made.iter().map(Made::mount)).collect()
 }

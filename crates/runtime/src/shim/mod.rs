@@ -15,6 +15,7 @@
 mod container;
 mod devices;
 mod idmap;
+mod image;
 mod init;
 mod link;
 mod output;
@@ -67,6 +68,16 @@ enum StartError {
     UnknownCapability(String),
     #[error(transparent)]
     WorkDir(#[from] crate::command::WorkDirError),
+    #[error(
+        "the file system of {0} cannot show files with other owners (id-mapped mounts), which images need: move data_dir to ext4, xfs, btrfs or tmpfs"
+    )]
+    NoIdMap(String),
+    #[error("the image's /{0} is no directory: floe does not mount over it, because it could be a way out of the image")]
+    OddImage(&'static str),
+    #[error("unknown ulimit {0:?}: use a name such as nofile")]
+    UnknownUlimit(String),
+    #[error("ulimit {name:?} of {hard} is above the node's {most}: lower it, or raise the limit of floe's service there")]
+    UlimitAboveNode { name: String, hard: u64, most: u64 },
     #[error("command, arguments and environment must not hold a NUL byte")]
     Nul,
     #[error("the container has no first process")]
@@ -182,7 +193,7 @@ fn run_task(spec: &TaskSpec, dir: &Path, cgroup: &Cgroup, ready: &mut Option<Own
     set_oom_score("0");
     enter_network_namespace(spec)?;
     let task = match spec.driver {
-        Driver::Exec => container::start(spec, cgroup, stdout, stderr)?,
+        Driver::Exec | Driver::Image => container::start(spec, cgroup, stdout, stderr)?,
         Driver::RawExec => raw::start(spec, cgroup, stdout, stderr)?,
     };
     set_oom_score(SHIM_OOM_SCORE);

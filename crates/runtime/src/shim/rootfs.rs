@@ -1,5 +1,5 @@
-//! The file system that an `exec` task sees, built by the shim as real root in a mount namespace of its own: a small tmpfs on which
-//! the host's programs, the task's directories and the volumes are mounted.
+//! The file system that a task in a container sees, built by the shim as real root in a mount namespace of its own: a small tmpfs with
+//! the host's programs (`exec`), or the layers of an image, on which the task's directories and the volumes are mounted.
 //!
 //! It is built before libcontainer starts because the data directory may lie below a directory that only root can enter, and because
 //! mounts made in the shim's namespace disappear with its last process, however that ends: nothing can be left on the host.
@@ -17,12 +17,13 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid, fchown};
 
-use super::idmap;
+use super::container::MOUNTED_INSIDE;
+use super::{StartError, idmap, image};
 use crate::cgroup::{Cgroup, Layout};
 use crate::error::{Doing, SystemError};
 use crate::mount::{Access, DetachedTree, Root, mount_new, set_propagation};
-use crate::spec::{TaskSpec, ViewEntry};
-use crate::user::Identity;
+use crate::spec::{DEFAULT_EXEC_USER, DEFAULT_IMAGE_USER, ID_RANGE_SIZE, ImageRoot, TaskSpec, ViewEntry};
+use crate::user::{self, Identity};
 
 /// Where the shim mounts the task's file system, in its own mount namespace only. Every directory above must be open to all, because the
 /// container's root is nobody on the host.
@@ -30,6 +31,8 @@ pub(super) const ROOTFS: &str = "/run/floe/shim/rootfs";
 /// The tmpfs in which all of that is. libcontainer's configuration and state are there too, beside what the task sees: they hold the
 /// task's environment and need no cleaning up, because the tmpfs goes away with the shim's mount namespace.
 const PRIVATE: &str = "/run/floe/shim";
+/// Where an image's upper folder is mounted.
+pub(super) const SCRATCH: &str = "/run/floe/shim/u";
 /// libcontainer's configuration.
 pub(super) const BUNDLE: &str = "/run/floe/shim/bundle";
 /// libcontainer's state.
@@ -39,16 +42,26 @@ const LIBRARY_CACHE: &str = "/etc/ld.so.cache";
 /// Mount points and a few small files; a job cannot fill it.
 const PRIVATE_OPTIONS: &str = "mode=0755,size=4m,nr_inodes=4096";
 
-/// Builds the file system at [`ROOTFS`].
-pub(super) fn build(spec: &TaskSpec, identity: &Identity, cgroup: &Cgroup) -> Result<Root, SystemError> {
+/// Builds the file system at [`ROOTFS`], and tells who the task runs as: that may stand in it.
+pub(super) fn build(spec: &TaskSpec, cgroup: &Cgroup) -> Result<(Root, Identity), StartError> {
     enter_mount_namespace()?;
-    let target = Path::new(ROOTFS);
-    let builder = Builder { root: Root::open(target)?, spec, identity, user_namespace: idmap::user_namespace(spec.id_range_start)? };
-    for dir in ["proc", "sys", "dev", "etc", "run", "var", "var/tmp"] {
-        builder.root.directory(&Path::new("/").join(dir))?;
+    let user_namespace = idmap::user_namespace(spec.id_range_start)?;
+    let (root, identity) = match &spec.image {
+        Some(image) => {
+            let root = image::mount(spec, image, &user_namespace)?;
+            let identity = user::resolve_in(&root, spec.user.as_deref().unwrap_or(DEFAULT_IMAGE_USER))?;
+            (root, identity)
+        }
+        None => (Root::open(Path::new(ROOTFS))?, user::resolve(spec.user.as_deref().unwrap_or(DEFAULT_EXEC_USER))?),
+    };
+    if identity.uid >= ID_RANGE_SIZE || identity.gid >= ID_RANGE_SIZE {
+        return Err(StartError::IdOutOfRange { uid: identity.uid, gid: identity.gid });
     }
-    builder.host_view()?;
-    builder.generated_files()?;
+    let builder = Builder { root, spec, identity, user_namespace };
+    match &spec.image {
+        Some(image) => builder.image_files(image)?,
+        None => builder.host_files()?,
+    }
     builder.task_dirs()?;
     builder.binds()?;
     builder.device_mounts()?;
@@ -56,7 +69,7 @@ pub(super) fn build(spec: &TaskSpec, identity: &Identity, cgroup: &Cgroup) -> Re
     mount_cgroup_view(cgroup)?;
     // What is mounted on the host from now on does not appear in the task.
     set_propagation(Path::new(PRIVATE), MsFlags::MS_PRIVATE)?;
-    Ok(builder.root)
+    Ok((builder.root, builder.identity))
 }
 
 /// Own mount namespace. Slave: an unmount on the host still reaches the shim, so it does not keep file systems busy.
@@ -75,11 +88,41 @@ fn enter_mount_namespace() -> Result<(), SystemError> {
 struct Builder<'a> {
     root: Root,
     spec: &'a TaskSpec,
-    identity: &'a Identity,
+    identity: Identity,
     user_namespace: OwnedFd,
 }
 
 impl Builder<'_> {
+    /// The host's programs and the few files that they want.
+    fn host_files(&self) -> Result<(), SystemError> {
+        for dir in ["proc", "sys", "dev", "etc", "run", "var", "var/tmp"] {
+            self.root.directory(&Path::new("/").join(dir))?;
+        }
+        self.host_view()?;
+        self.generated_files()
+    }
+
+    /// What an image cannot know: names and addresses. Its other files are its own.
+    fn image_files(&self, image: &ImageRoot) -> Result<(), SystemError> {
+        let host = |name: &str| fs::canonicalize(Path::new("/etc").join(name));
+        for (name, content) in [("resolv.conf", &self.spec.resolv_conf), ("hosts", &self.spec.hosts)] {
+            match (content, host(name)) {
+                (Some(content), _) => image::show_file(&self.root, name, content)?,
+                (None, Ok(host)) => image::show(&self.root, &host, name)?,
+                // A host without one has nothing to show.
+                (None, Err(_)) => {}
+            }
+        }
+        image::show_file(&self.root, "hostname", &format!("{}\n", super::container::hostname(self.spec)))?;
+        for tmpfs in &image.tmpfs {
+            self.root.directory(&tmpfs.destination)?;
+        }
+        if let Some(dir) = self.spec.work_dir.as_ref().filter(|dir| !MOUNTED_INSIDE.iter().any(|mount| dir.starts_with(mount))) {
+            self.root.directory(dir)?;
+        }
+        image::network_parameters(self.spec, image)
+    }
+
     /// Directories first, so that a symbolic link can be kept as a link when what it points to is in view.
     fn host_view(&self) -> Result<(), SystemError> {
         let mut links = Vec::new();
@@ -155,7 +198,8 @@ impl Builder<'_> {
         self.shared_dir(&dirs.alloc)?;
         self.own_dir(&dirs.local, "/local", Access::READ_WRITE)?;
         self.own_dir(&dirs.secrets, "/secrets", Access::READ_WRITE_NO_EXEC)?;
-        self.own_dir(&dirs.tmp, "/tmp", Access::READ_WRITE)
+        // An image has its own, which may hold something.
+        if self.spec.image.is_some() { Ok(()) } else { self.own_dir(&dirs.tmp, "/tmp", Access::READ_WRITE) }
     }
 
     /// A directory of this task alone: it belongs to the task's user.
@@ -191,8 +235,16 @@ impl Builder<'_> {
     fn binds(&self) -> Result<(), SystemError> {
         for bind in &self.spec.binds {
             let access = if bind.read_only { Access::READ_ONLY } else { Access::READ_WRITE };
-            let source = fs::canonicalize(&bind.source)
-                .doing(|| format!("find {} to mount it at {}", bind.source.display(), bind.destination.display()))?;
+            let what = || format!("find {} to mount it at {}", bind.source.display(), bind.destination.display());
+            // Held until it is mounted: its name stands for it.
+            let held;
+            let source = match &bind.below {
+                Some(folder) => {
+                    held = Root::open(folder)?.directory(&bind.source)?;
+                    PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()))
+                }
+                None => fs::canonicalize(&bind.source).doing(what)?,
+            };
             self.prepare_inside_task_dirs(&bind.destination, source.is_dir())?;
             self.writable(&source, &bind.destination, access)?;
         }
@@ -237,7 +289,8 @@ impl Builder<'_> {
     /// not own files. The directory is the root of the look-up, so a link that a task left there leads nowhere else.
     fn prepare_inside_task_dirs(&self, destination: &Path, is_dir: bool) -> Result<(), SystemError> {
         let dirs = &self.spec.dirs;
-        for (host, container) in [(&dirs.alloc, "/alloc"), (&dirs.local, "/local"), (&dirs.secrets, "/secrets"), (&dirs.tmp, "/tmp")] {
+        let tmp = self.spec.image.is_none().then_some((&dirs.tmp, "/tmp"));
+        for (host, container) in [(&dirs.alloc, "/alloc"), (&dirs.local, "/local"), (&dirs.secrets, "/secrets")].into_iter().chain(tmp) {
             match destination.strip_prefix(container) {
                 Ok(inside) if !inside.as_os_str().is_empty() => {
                     let root = Root::open(host)?;

@@ -1,6 +1,6 @@
 //! Tests of the agent's configuration.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use super::*;
 use floe_control::snapshots::Schedule;
@@ -41,6 +41,30 @@ fn dev_mode_is_temporary_unless_a_folder_is_given() {
     })
     .unwrap();
     assert_eq!(kept.mode, Mode::Leave);
+}
+
+#[test]
+fn what_is_said_about_images_is_checked() {
+    let load = |images: &str| {
+        let hcl = format!("data_dir = \"/a\"\nserver {{ enabled = true }}\nclient {{\n enabled = true\n images {{\n{images}\n}}\n}}");
+        load(&[("a.hcl", &hcl)], |_| {}).map(|c| c.images).map_err(|e| format!("{e:#}"))
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    std::fs::write(&file, "secret\n").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let registry = |more: &str| format!("registry \"example.com\" {{\n username = \"me\"\n password_file = {file:?}\n{more}\n}}");
+    let found = load(&format!("gc_delay = \"5m\"\nmax_mb = 7\nhost_paths = true\nsources = []\n{}", registry("insecure = true"))).unwrap();
+    assert_eq!((found.pulls.keep.delay.as_secs(), found.pulls.keep.max_bytes, found.host_paths), (300, 7 << 20, true));
+    let known = &found.pulls.registries["example.com"];
+    assert_eq!(known.credentials.as_ref().map(|c| (c.username.as_str(), c.password.as_str())), Some(("me", "secret")));
+    assert!(found.pulls.sources.is_empty() && known.plain_http == Some(true));
+    assert!(load(&registry("mirrors = [\"ftp://x\"]")).unwrap_err().contains("mirror \"ftp://x\""));
+    assert!(load("sources = [\"x\"]").unwrap_err().contains("absolute"));
+    assert!(load("registry \"x.y\" { username = \"me\" }").unwrap_err().contains("both username and password_file"));
+    assert!(load("registri = 1").unwrap_err().contains("registry"));
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(load(&registry("")).unwrap_err().contains("chmod 0600"));
 }
 
 #[test]
@@ -189,6 +213,8 @@ fn the_example_has_every_setting_and_its_comments_are_true() {
     assert_eq!((whole.heartbeat(), whole.keep()), (Timing::default(), Thresholds::default()));
     assert_eq!(whole.snapshots().map(|s| s.schedule), Some(Schedule::default()));
     assert_eq!((whole.network, whole.raw_exec), (NetworkConfig::default(), false));
+    assert_eq!((whole.images.pulls.keep, whole.images.host_paths), (floe_client::PullSettings::default().keep, false));
+    assert_eq!(whole.images.pulls.sources, floe_client::PullSettings::default().sources);
     assert_eq!((whole.http_port, whole.rpc_port), (floe_api::HTTP_PORT, floe_api::RPC_PORT));
 }
 

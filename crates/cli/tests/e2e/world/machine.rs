@@ -16,6 +16,8 @@ const TOOLS: &[(&str, &str)] = &[
     ("nft", "nftables"),
     ("/usr/bin/busybox", "busybox-static"),
     ("curl", "curl"),
+    ("docker-registry", "docker-registry"),
+    ("skopeo", "skopeo"),
     ("gzip", "gzip"),
     ("tar", "tar"),
     ("setpriv", "util-linux"),

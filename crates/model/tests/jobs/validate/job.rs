@@ -40,7 +40,7 @@ fn every_problem_is_reported_at_once_in_the_order_of_the_file() {
     let want = [
         "job: priority must be at most 100 (it is 500)",
         "group \"front\": count must be at least 0 (it is -1)",
-        "group \"front\" -> task \"server\": driver is missing; set it to \"exec\" or \"raw_exec\"",
+        "group \"front\" -> task \"server\": driver is missing; set it to \"exec\", \"raw_exec\" or \"docker\"",
         "group \"front\" -> task \"server\" -> resources: memory must be at least 10 MB (it is 5)",
     ];
     assert_eq!(problems(&job), want);

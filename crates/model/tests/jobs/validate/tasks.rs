@@ -129,7 +129,20 @@ fn rules_of_the_drivers() {
         json!({"command": "x", "cgroup_v1_override": {"cpu": 1}}),
         "cgroup_v1_override: \"cpu\" must be text (it is a number); put it in quotes",
     );
-    let any = changed(&[("/TaskGroups/0/Tasks/0/Driver", json!("docker")), ("/TaskGroups/0/Tasks/0/Config", json!({"image": "x"}))]);
+    for driver in ["docker", "podman", "oci"] {
+        row(driver, json!({}), "image is missing; name one, for example \"docker.io/library/nginx:1.29\"");
+        row(driver, json!({"image": ""}), "image is empty; name one, for example \"docker.io/library/nginx:1.29\"");
+        row(driver, json!({"image": "x", "imgae": "y"}), &format!("\"imgae\" is unknown to driver {driver:?}; did you mean \"image\"?"));
+        row(driver, json!({"image": "x", "force_pull": "yes"}), "force_pull must be true or false (it is text); rewrite it");
+        row(
+            driver,
+            json!({"image": "x", "shm_size": -1}),
+            "shm_size must be a number of bytes, or a text such as \"64m\" (it is a number); rewrite it",
+        );
+        row(driver, json!({"image": "x", "auth": ["y"]}), "auth must be a block, or at most 1000 of them (it is a list); rewrite it");
+        row(driver, json!({"image": "x", "sysctl": [{"a": 1}]}), "sysctl: \"a\" must be text (it is a number); put it in quotes");
+    }
+    let any = changed(&[("/TaskGroups/0/Tasks/0/Driver", json!("qemu")), ("/TaskGroups/0/Tasks/0/Config", json!({"image_path": "x"}))]);
     assert_eq!(problems(&any), Vec::<String>::new(), "another driver judges its own config");
 }
 
