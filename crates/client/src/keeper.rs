@@ -169,7 +169,7 @@ impl Keeper {
     /// Stops all allocations and waits for their ends.
     async fn end_everything(&self, reason: &str) {
         let entries: Vec<Entry> = self.registry.read().values().cloned().collect();
-        let longest = entries.iter().filter_map(|e| e.alloc.job.as_ref()).map(|j| j.max_kill_timeout()).max().unwrap_or_default();
+        let longest = entries.iter().filter_map(|e| e.alloc.job.as_ref()).map(|j| j.longest_stop()).max().unwrap_or_default();
         for entry in &entries {
             entry.runner.stop(reason.to_owned()).await;
         }

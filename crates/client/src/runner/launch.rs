@@ -25,9 +25,18 @@ struct LaunchError {
     fatal: bool,
 }
 
+/// Where the records of the other tasks must be before a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Records {
+    /// The shims know enough: what they remember leads to the same decision again.
+    MayLag,
+    /// On disk: an agent that finds this task must not judge the ends of the others anew.
+    AreWritten,
+}
+
 impl Runner {
     /// Starts a task beside the runner, and says what came of it.
-    pub(super) fn launch(&self, task: String) {
+    pub(super) fn launch(&self, task: String, records: Records) {
         let (shared, events) = (self.shared.clone(), self.events.clone());
         let mut alloc = (*self.alloc).clone();
         alloc.network_status = self.network_status();
@@ -35,6 +44,11 @@ impl Runner {
         tokio::spawn(async move {
             let (job, name) = (shared.clone(), task.clone());
             let id = alloc.id.clone();
+            if records == Records::AreWritten
+                && let Err(error) = shared.db.flush().await
+            {
+                tracing::error!(alloc = %id, %task, %error, "the client's state was not written before a task that runs after all others");
+            }
             let result = tokio::task::spawn_blocking(move || launch(&job, &alloc, &name, netns)).await;
             let result = result.unwrap_or_else(|e| Err(LaunchError { words: format!("start the task: {e}"), fatal: false }));
             match result {

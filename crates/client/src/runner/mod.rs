@@ -19,6 +19,7 @@ use floe_model::{AllocId, Allocation, Node, Timestamp, alloc::AllocNetworkStatus
 use floe_network::{Attachment, Network};
 use floe_runtime::{Signal, TaskProcess};
 use floe_tasks::{AllocMachine, Exit, Input, Recovered, Step};
+use launch::Records;
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -213,14 +214,19 @@ impl Runner {
     }
 
     fn act(&mut self, steps: Vec<Step>) {
+        // What is written down must not lag behind what is done.
+        if steps.contains(&Step::Report) {
+            self.report();
+        }
         for step in steps {
             match step {
-                Step::Start(task) => self.launch(task),
+                Step::Start(task) => self.launch(task, Records::MayLag),
+                Step::StartAfterAll(task) => self.launch(task, Records::AreWritten),
                 Step::Signal(task) => self.signal(&task),
                 Step::Kill(task) => self.kill(&task),
                 Step::CleanUp if self.preparing.is_some() => self.clean_up_due = true,
                 Step::CleanUp => self.clean_up(),
-                Step::Report => self.report(),
+                Step::Report => {}
                 Step::WakeAt(moment) => self.wake = Some(self.wake.map_or(moment, |w| w.min(moment))),
             }
         }

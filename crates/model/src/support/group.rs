@@ -20,6 +20,8 @@ pub(super) fn group(r: &mut Report, job_type: JobType, group: &TaskGroup) {
         spreads: _,
         reschedule_policy: _,
         meta: _,
+        shutdown_delay: _,
+        max_run_duration: _,
         // Looked at.
         tasks,
         volumes,
@@ -30,8 +32,6 @@ pub(super) fn group(r: &mut Report, job_type: JobType, group: &TaskGroup) {
         migrate,
         networks,
         services,
-        shutdown_delay,
-        max_run_duration,
         stop_after_client_disconnect,
         max_client_disconnect,
         scaling,
@@ -57,8 +57,6 @@ pub(super) fn group(r: &mut Report, job_type: JobType, group: &TaskGroup) {
         r.within(labelled("service", &s.name, i), |r| service::service(r, s));
     }
     let is_set = |span: Option<Nanos>| span.is_some_and(|s| s != Nanos::ZERO);
-    r.refuse_if(is_set(*shutdown_delay), "shutdown_delay", "set it to 0 or remove it");
-    r.refuse_if(is_set(*max_run_duration), "max_run_duration", "let the task end itself, for example with timeout(1)");
     r.refuse_if(is_set(*stop_after_client_disconnect), "stop_after_client_disconnect", "remove it");
     r.refuse_if(is_set(*max_client_disconnect), "max_client_disconnect", "remove it");
     r.refuse_if(*prevent_reschedule_on_lost == Some(true), "prevent_reschedule_on_lost", "remove it");

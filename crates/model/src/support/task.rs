@@ -23,6 +23,10 @@ pub(super) fn task(r: &mut Report, group: &TaskGroup, task: &Task) {
         meta: _,
         kill_timeout: _,
         kill_signal: _,
+        lifecycle: _,
+        after: _,
+        leader: _,
+        shutdown_delay: _,
         // Looked at.
         driver,
         config,
@@ -31,15 +35,12 @@ pub(super) fn task(r: &mut Report, group: &TaskGroup, task: &Task) {
         restart_policy,
         log_config,
         templates,
-        lifecycle,
         artifacts,
         vault,
         consul,
         dispatch_payload,
         volume_mounts,
         csi_plugin_config,
-        leader,
-        shutdown_delay,
         kind,
         scaling_policies,
         secrets,
@@ -60,15 +61,12 @@ pub(super) fn task(r: &mut Report, group: &TaskGroup, task: &Task) {
     for (i, t) in templates.iter().enumerate() {
         r.within(labelled("template", &t.dest_path, i), |r| template(r, t));
     }
-    r.refuse_if(lifecycle.is_some(), "lifecycle", "all tasks of a group start together");
     r.refuse_if(!artifacts.is_empty(), "artifact", "put the file on the node, or let the task fetch it");
     r.refuse_if(vault.is_some(), "vault", "");
     r.refuse_if(asks_consul(consul.as_ref()), "consul", "services go to the cluster's own registry");
     r.refuse_if(dispatch_payload.is_some(), "dispatch_payload", "");
     r.refuse_if(!volume_mounts.is_empty(), "volume_mount", "");
     r.refuse_if(csi_plugin_config.is_some(), "csi_plugin", "");
-    r.refuse_if(*leader, "leader", "the group ends when all its tasks have ended; remove it");
-    r.refuse_if(*shutdown_delay != Nanos::ZERO, "shutdown_delay", "set it to 0 or remove it");
     r.refuse_if(!kind.is_empty(), "kind", "");
     r.refuse_if(!scaling_policies.is_empty(), "scaling", "set cpu and memory");
     r.refuse_if(!secrets.is_empty(), "secret", "");
