@@ -41,6 +41,7 @@ mod histories;
 mod inventory;
 mod isolation;
 mod keyring;
+mod lifecycle;
 mod nodes;
 mod plan;
 mod ports;
