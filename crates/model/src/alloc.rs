@@ -1,5 +1,7 @@
 //! The allocation: a group of a job placed on a node, and what became of it.
 
+mod reason;
+
 use crate::{
     AllocId, DeploymentId, EvalId, Job, JobId, JobKey, Namespace, NodeId, StringMap,
     group::DelayFunction,

@@ -169,6 +169,10 @@ impl AllocMachine {
     pub fn may_have_processes(&self) -> bool {
         self.tasks.values().any(TaskMachine::may_have_process)
     }
+    /// How often a task was started again, or is about to be.
+    pub fn restarts(&self, task: &str) -> u64 {
+        self.tasks.get(task).map_or(0, |t| t.state().restarts)
+    }
     /// Where each task stands.
     pub fn task_states(&self) -> BTreeMap<String, TaskState> {
         self.tasks.iter().map(|(n, t)| (n.clone(), t.state().clone())).collect()

@@ -4,7 +4,9 @@ use crate::{
     agent::Agent,
     api::{event, events, text},
     job::{Job, batch, seconds, service},
-    world::{eventually, world},
+    restart::port,
+    traffic::wait_page,
+    world::{HOST, eventually, world},
 };
 use serde_json::{Value, json};
 use std::{fs, path::PathBuf};
@@ -107,6 +109,8 @@ fn a_prestart_task_that_fails_keeps_the_main_task_from_starting_and_is_cleaned_u
         assert!(events(&full, "t").contains(&"Sibling Task Failed".to_owned()) && state(&full, "t")["Failed"] == false);
         let shown = world.floe(&["alloc", "status", &alloc]).ok();
         assert!(shown.contains("Sibling Task Failed") && shown.contains("Exit Code: 3"), "{shown}");
+        let short = world.floe(&["alloc", "status", "-short", &alloc]).ok();
+        assert!(short.contains("Exit Code: 3; Policy allows no restarts"), "{short}");
     });
 }
 
@@ -247,5 +251,40 @@ fn delays_pass_before_the_signal_and_a_run_has_its_longest_time() {
         let full = agent.api().alloc(&alloc);
         assert!(text(&full["ClientDescription"]).contains("max_run_duration of 1s"), "{}", full["ClientDescription"]);
         assert_eq!(order(&agent, &alloc), ["t up", "t down"]);
+    });
+}
+
+#[test]
+fn files_of_templates_are_made_anew_only_where_the_policy_says_so() {
+    world(|world| {
+        let agent = world.start_agent("n1");
+        let script = format!("{SAYS}says \"$(cat /local/page)\"; echo mine >/local/page; [ $(wc -l </alloc/data/order) -ge 2 ]");
+        for (anew, second) in [(false, "mine"), (true, "theirs")] {
+            let job = batch(&format!("b-{anew}"), &script).template("theirs\n", "local/page").restarts(3, 1);
+            let job = job.group(|g| g["RestartPolicy"]["RenderTemplates"] = json!(anew)).driver("exec").task(|t| {
+                t["User"] = json!("root");
+            });
+            let alloc = until(&agent, &job, "complete");
+            assert_eq!(order(&agent, &alloc), ["t theirs".to_owned(), format!("t {second}")], "{anew}");
+        }
+    });
+}
+
+#[test]
+fn the_example_runs_as_the_guide_says() {
+    world(|world| {
+        let agent = world.start_agent("n1");
+        let example = format!("{}/../../examples/order.hcl", env!("CARGO_MANIFEST_DIR"));
+        let said = world.floe(&["job", "run", &example]).ok();
+        assert!(said.contains("ended: task \"prepare\""), "{said}");
+        let all = agent.api().get("/v1/job/order/allocations");
+        let alloc = crate::api::id(&all[0]);
+        let full = agent.api().alloc(&alloc);
+        assert_eq!(wait_page(HOST, port(&full, "http")).trim(), "prepared");
+        agent.api().stop_all_jobs();
+        let full = agent.api().alloc(&alloc);
+        assert_eq!(agent.api().logs(&alloc, "tidy", "stdout"), "tidied\n");
+        let end = |task: &str| text(&state(&full, task)["FinishedAt"]).to_owned();
+        assert!(end("web") <= end("store") && end("store") <= end("tidy"), "{full:#}");
     });
 }

@@ -40,6 +40,7 @@ impl Runner {
         let (shared, events) = (self.shared.clone(), self.events.clone());
         let mut alloc = (*self.alloc).clone();
         alloc.network_status = self.network_status();
+        let files = spec::Files::of(&alloc, &task, self.machine.restarts(&task) > 0);
         let netns = self.attachment.as_ref().map(|a| a.netns.clone());
         tokio::spawn(async move {
             let (job, name) = (shared.clone(), task.clone());
@@ -49,7 +50,7 @@ impl Runner {
             {
                 tracing::error!(alloc = %id, %task, %error, "the client's state was not written before a task that runs after all others");
             }
-            let result = tokio::task::spawn_blocking(move || launch(&job, &alloc, &name, netns)).await;
+            let result = tokio::task::spawn_blocking(move || launch(&job, &alloc, &name, netns, files)).await;
             let result = result.unwrap_or_else(|e| Err(LaunchError { words: format!("start the task: {e}"), fatal: false }));
             match result {
                 Ok(Launched::Running(handle, process)) => {
@@ -64,12 +65,18 @@ impl Runner {
     }
 }
 
-fn launch(shared: &super::Shared, alloc: &Allocation, task: &str, netns: Option<PathBuf>) -> Result<Launched, LaunchError> {
+fn launch(
+    shared: &super::Shared,
+    alloc: &Allocation,
+    task: &str,
+    netns: Option<PathBuf>,
+    files: spec::Files,
+) -> Result<Launched, LaunchError> {
     if netns.is_none() && super::prepare::has_own_network(alloc) {
         // Never in the host's instead.
         return Err(LaunchError { words: "the allocation lost its network".to_owned(), fatal: true });
     }
-    let spec = spec::build(shared, alloc, task, netns).map_err(|words| LaunchError { words, fatal: true })?;
+    let spec = spec::build(shared, alloc, task, netns, files).map_err(|words| LaunchError { words, fatal: true })?;
     let dir = shared.paths.shim(&alloc.id, task);
     let handle = floe_runtime::spawn(&spec, &dir, &shared.config.exe)
         .map_err(|error| LaunchError { fatal: matches!(error, SpawnError::Spec(_) | SpawnError::Task(_)), words: words(&error) })?;

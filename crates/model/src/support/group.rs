@@ -5,7 +5,7 @@ use crate::{
     JobType, Nanos, TaskGroup,
     canonical::default_migrate,
     consul::Consul,
-    group::{EphemeralDisk, RestartPolicy},
+    group::EphemeralDisk,
     network::{DEFAULT_HOST_NETWORK, NetworkMode, NetworkResource, Port},
     report::{Report, labelled, quoted},
 };
@@ -20,12 +20,12 @@ pub(super) fn group(r: &mut Report, job_type: JobType, group: &TaskGroup) {
         spreads: _,
         reschedule_policy: _,
         meta: _,
+        restart_policy: _,
         shutdown_delay: _,
         max_run_duration: _,
         // Looked at.
         tasks,
         volumes,
-        restart_policy,
         disconnect,
         ephemeral_disk,
         update: updates,
@@ -41,7 +41,6 @@ pub(super) fn group(r: &mut Report, job_type: JobType, group: &TaskGroup) {
     for (i, label) in volumes.keys().enumerate() {
         r.refuse_if(true, &labelled("volume", label, i), "");
     }
-    restart_policy.iter().for_each(|p| r.within("restart", |r| restart(r, p)));
     r.refuse_if(disconnect.is_some(), "disconnect", "allocations of a lost node are replaced; remove it");
     if let Some(EphemeralDisk { size_mb: _, sticky, migrate }) = ephemeral_disk {
         r.within("ephemeral_disk", |r| {
@@ -63,7 +62,7 @@ pub(super) fn group(r: &mut Report, job_type: JobType, group: &TaskGroup) {
     r.refuse_if(scaling.is_some(), "scaling", "set count");
     r.refuse_if(asks_consul(consul.as_ref()), "consul", "services go to the cluster's own registry");
     for (i, t) in tasks.iter().enumerate() {
-        r.within(labelled("task", &t.name, i), |r| task::task(r, group, t));
+        r.within(labelled("task", &t.name, i), |r| task::task(r, t));
     }
 }
 
@@ -72,11 +71,6 @@ pub(crate) fn asks_consul(consul: Option<&Consul>) -> bool {
     consul.is_some_and(|Consul { namespace, cluster, partition }| {
         !namespace.is_empty() || !partition.is_empty() || !matches!(cluster.as_str(), "" | "default")
     })
-}
-
-pub(super) fn restart(r: &mut Report, p: &RestartPolicy) {
-    let RestartPolicy { interval: _, attempts: _, delay: _, mode: _, render_templates } = p;
-    r.refuse_if(*render_templates == Some(true), "render_templates", "set it to false or remove it");
 }
 
 /// A group's network. `mbits` has no effect in the job language itself; `validate` warns of it.

@@ -1,18 +1,15 @@
 //! What floe does not act on in a task.
 
-use super::{
-    group::{asks_consul, restart},
-    service,
-};
+use super::{group::asks_consul, service};
 use crate::{
-    Nanos, Task, TaskGroup, Value,
+    Nanos, Task, Value,
     report::{Report, labelled, quoted},
     resources::Resources,
     task::{ChangeMode, LogConfig, Template},
 };
 use std::collections::BTreeMap;
 
-pub(super) fn task(r: &mut Report, group: &TaskGroup, task: &Task) {
+pub(super) fn task(r: &mut Report, task: &Task) {
     let Task {
         // Acted on.
         name: _,
@@ -23,6 +20,7 @@ pub(super) fn task(r: &mut Report, group: &TaskGroup, task: &Task) {
         meta: _,
         kill_timeout: _,
         kill_signal: _,
+        restart_policy: _,
         lifecycle: _,
         after: _,
         leader: _,
@@ -32,7 +30,6 @@ pub(super) fn task(r: &mut Report, group: &TaskGroup, task: &Task) {
         config,
         services,
         resources: amounts,
-        restart_policy,
         log_config,
         templates,
         artifacts,
@@ -54,9 +51,6 @@ pub(super) fn task(r: &mut Report, group: &TaskGroup, task: &Task) {
         r.within(labelled("service", &s.name, i), |r| service::service(r, s));
     }
     amounts.iter().for_each(|a| r.within("resources", |r| resources(r, a)));
-    // A policy that is the group's own was refused there.
-    let own = restart_policy.iter().filter(|p| group.restart_policy.as_ref() != Some(*p));
-    own.for_each(|p| r.within("restart", |r| restart(r, p)));
     log_config.iter().for_each(|l| r.within("logs", |r| logs(r, l)));
     for (i, t) in templates.iter().enumerate() {
         r.within(labelled("template", &t.dest_path, i), |r| template(r, t));
