@@ -144,6 +144,10 @@ impl TaskGroup {
     pub fn network(&self) -> Option<&NetworkResource> {
         self.networks.first()
     }
+    /// How long a node may be without servers before it ends the group's allocations; `None` where it never does.
+    pub fn stop_on_client_after(&self) -> Option<Nanos> {
+        self.disconnect.as_ref()?.stop_on_client_after.filter(|s| *s > Nanos::ZERO)
+    }
     /// The longest time that its tasks may take to stop: the leader first, then the other main tasks, then sidecars, each step as long as its
     /// slowest task. Poststop tasks come on top; they end by themselves.
     pub fn longest_stop(&self) -> Nanos {

@@ -30,6 +30,7 @@
 //! | its leader ended | Leader Task Dead | complete, or failed with the leader |
 //! | a task failed for good | Sibling Task Failed | failed |
 //! | it ran for `max_run_duration` | Not Restarting | failed |
+//! | its node had no servers for `stop_on_client_after` | Not Restarting | failed |
 //! | nothing is left but sidecars | Main Tasks Dead | complete |
 //!
 //! From then on no end is a failure and nothing is started again; but for poststop tasks, which come after the last step. Before the first step the
@@ -87,6 +88,11 @@ pub enum Input {
     Stop {
         /// Why, for the events.
         reason: String,
+    },
+    /// The node has had no servers for this long, and its job wants it ended then.
+    CutOff {
+        /// How long it may be without.
+        after: Nanos,
     },
     /// A newer version of the allocation that needs no new processes.
     Updated(Box<Allocation>),
@@ -252,6 +258,7 @@ impl AllocMachine {
             Input::StartFailed { task, error, fatal } => return self.ended(&task, now, |t| t.start_failed(&error, fatal, now, jitter)),
             Input::Exited { task, exit } => return self.ended(&task, now, |t| t.exited(&exit, now, jitter)),
             Input::Stop { reason } => self.begin_end(Cause::Stopped(reason), now),
+            Input::CutOff { after } => self.begin_end(Cause::CutOff(after), now),
             Input::Updated(alloc) => self.update(&alloc, now),
             Input::Cleaned if self.phase == Phase::Ending => self.phase = Phase::Gone,
             Input::Cleaned => {}

@@ -108,6 +108,12 @@ pub fn ran_too_long(now: Timestamp, most: Nanos) -> TaskEvent {
     TaskEvent { fails_task: true, ..base(event::NOT_RESTARTING, now, format!("The group ran longer than its max_run_duration of {most}")) }
 }
 
+/// The node was without servers for as long as the job allows; the task fails, so that it is replaced.
+pub fn cut_off(now: Timestamp, after: Nanos) -> TaskEvent {
+    let why = format!("No server was reached for the stop_on_client_after of {after}");
+    TaskEvent { fails_task: true, ..base(event::NOT_RESTARTING, now, why) }
+}
+
 /// The task could not be found again after the agent or the machine started anew.
 pub fn restore_failed(now: Timestamp, reason: &str) -> TaskEvent {
     TaskEvent { driver_error: reason.to_owned(), ..base(event::RESTORE_FAILED, now, format!("Task could not be restored: {reason}")) }

@@ -288,3 +288,41 @@ fn the_example_runs_as_the_guide_says() {
         assert!(end("web") <= end("store") && end("store") <= end("tidy"), "{full:#}");
     });
 }
+
+#[test]
+fn a_node_without_servers_ends_what_is_not_to_run_alone() {
+    world(|world| {
+        let quick = |c: &mut Value| {
+            c["server"]["min_heartbeat_ttl"] = json!("1s");
+            // The servers are patient: what happens here is the node's own doing.
+            c["server"]["heartbeat_grace"] = json!("1h");
+        };
+        let server = world.agent("s").server_only().set(quick).start();
+        let client = world.agent("c").client_of(&server).start();
+        let alone = service("alone", &format!("{SAYS}{STAYS}")).group(|g| {
+            g["Disconnect"] = json!({ "StopOnClientAfter": seconds(3) });
+            let policy = json!({ "Delay": seconds(5), "DelayFunction": "constant", "Unlimited": true });
+            g["ReschedulePolicy"] = policy;
+        });
+        let alone = also(alone, "bye", "says ran", hook("poststop", false));
+        let patient = service("patient", "exec sleep 10000");
+        let ends = server.api().run_one(&alone);
+        let stays = server.api().run_one(&patient);
+        said(&client, &ends, "t up");
+        let pid = client.task_pid(&stays, "t");
+        server.kill();
+        assert_eq!(said(&client, &ends, "bye ran"), ["t up", "t down", "bye ran"]);
+        server.start();
+        server.api().wait("another one runs", &alone.path("/allocations"), |all| {
+            all.as_array()?.iter().find(|a| a["ClientStatus"] == "running" && a["ID"] != ends.as_str()).map(drop)
+        });
+        let full = server.api().alloc(&ends);
+        assert_eq!(full["ClientStatus"], "failed", "{full:#}");
+        assert!(text(&full["ClientDescription"]).contains("No server was reached"), "{}", full["ClientDescription"]);
+        assert_eq!(
+            (client.task_pid(&stays, "t"), &server.api().alloc(&stays)["ClientStatus"]),
+            (pid, &json!("running")),
+            "it never said so"
+        );
+    });
+}

@@ -15,7 +15,7 @@ use crate::{
     report::Reporter,
 };
 use floe_model::alloc::AllocUpdate;
-use floe_model::{AllocId, Allocation, Node, Timestamp, alloc::AllocNetworkStatus};
+use floe_model::{AllocId, Allocation, Nanos, Node, Timestamp, alloc::AllocNetworkStatus};
 use floe_network::{Attachment, Network};
 use floe_runtime::{Signal, TaskProcess};
 use floe_tasks::{AllocMachine, Exit, Input, Recovered, Step};
@@ -45,6 +45,8 @@ pub(crate) enum Event {
     Updated(Arc<Allocation>),
     /// It is to stop.
     Stop(String),
+    /// The node has had no servers for this long, which is as long as it may run without.
+    CutOff(Nanos),
     Prepared(Option<Attachment>),
     PrepareFailed(String),
     Started(String, Arc<TaskProcess>, Timestamp),
@@ -176,6 +178,12 @@ impl Runner {
                     preparing.cancel();
                 }
                 self.tell(Input::Stop { reason });
+            }
+            Event::CutOff(after) => {
+                if let Some(preparing) = &self.preparing {
+                    preparing.cancel();
+                }
+                self.tell(Input::CutOff { after });
             }
             Event::Prepared(attachment) => {
                 self.attachment = attachment;

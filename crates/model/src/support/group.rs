@@ -5,7 +5,7 @@ use crate::{
     JobType, Nanos, TaskGroup,
     canonical::default_migrate,
     consul::Consul,
-    group::EphemeralDisk,
+    group::{DisconnectStrategy, EphemeralDisk},
     network::{DEFAULT_HOST_NETWORK, NetworkMode, NetworkResource, Port},
     report::{Report, labelled, quoted},
 };
@@ -41,7 +41,14 @@ pub(super) fn group(r: &mut Report, job_type: JobType, group: &TaskGroup) {
     for (i, label) in volumes.keys().enumerate() {
         r.refuse_if(true, &labelled("volume", label, i), "");
     }
-    r.refuse_if(disconnect.is_some(), "disconnect", "allocations of a lost node are replaced; remove it");
+    if let Some(DisconnectStrategy { stop_on_client_after: _, lost_after, replace, reconcile }) = disconnect {
+        r.within("disconnect", |r| {
+            r.refuse_if(lost_after.is_some(), "lost_after", "allocations of a node that is down are lost, and replaced; remove it");
+            r.refuse_if(*replace == Some(false), "replace", "allocations of a node that is down are replaced; remove it");
+            let best = matches!(reconcile.as_str(), "" | "best_score");
+            r.refuse_if(!best, &format!("reconcile {}", quoted(reconcile)), "the one that was placed last is kept; remove it");
+        });
+    }
     if let Some(EphemeralDisk { size_mb: _, sticky, migrate }) = ephemeral_disk {
         r.within("ephemeral_disk", |r| {
             r.refuse_if(*sticky == Some(true), "sticky", "a replacement starts with an empty disk; remove it");

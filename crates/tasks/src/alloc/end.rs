@@ -11,6 +11,7 @@ pub(super) enum Cause {
     LeaderDead(String),
     Failed(String),
     TooLong(Nanos),
+    CutOff(Nanos),
     WorkOver,
 }
 
@@ -21,6 +22,7 @@ impl Cause {
             Cause::LeaderDead(leader) => format!("the leader task {leader:?} ended"),
             Cause::Failed(_) => "a sibling failed".to_owned(),
             Cause::TooLong(most) => format!("max_run_duration of {most} has passed"),
+            Cause::CutOff(after) => format!("no server was reached for {after}"),
             Cause::WorkOver => "the main tasks ended".to_owned(),
         }
     }
@@ -30,6 +32,7 @@ impl Cause {
             Cause::LeaderDead(leader) => Some(events::leader_dead(now, leader)),
             Cause::Failed(task) => Some(events::sibling_failed(now, task)),
             Cause::TooLong(most) => Some(events::ran_too_long(now, *most)),
+            Cause::CutOff(after) => Some(events::cut_off(now, *after)),
             Cause::WorkOver => Some(events::main_dead(now)),
         }
     }

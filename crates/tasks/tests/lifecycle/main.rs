@@ -306,6 +306,29 @@ fn a_group_that_runs_for_too_long_fails() {
 }
 
 #[test]
+fn a_group_whose_node_is_cut_off_fails_and_is_known_to_have_failed() {
+    let alloc = alloc(JobType::Service, vec![task("web", None, 3), task("proxy", PRE_SIDECAR, 3), task("bye", STOP, 0)]);
+    let mut life = Life::of(&alloc);
+    life.prepared();
+    life.started("proxy");
+    life.started("web");
+    assert_eq!(life.tell(Input::CutOff { after: Nanos::from_secs(60) }), "signal web");
+    assert_eq!(life.tell(Input::CutOff { after: Nanos::from_secs(60) }), "", "said once more");
+    assert_eq!(life.exited("web", 0), "signal proxy");
+    // The next agent goes on with it, whatever the servers say by then.
+    let found = BTreeMap::from([("proxy".to_owned(), Recovered::Running)]);
+    let (machine, steps) = AllocMachine::recover(&alloc, &life.machine.task_states(), found, at(2), 0);
+    assert_eq!(words(&steps), "signal proxy");
+    let mut life = Life { machine, now: 3 };
+    assert_eq!(life.exited("proxy", 0), "start bye");
+    life.started("bye");
+    life.exited("bye", 0);
+    let (status, words) = life.machine.status();
+    assert_eq!(status, AllocClientStatus::Failed);
+    assert!(words.contains("No server was reached for the stop_on_client_after of 1m0s"), "{words}");
+}
+
+#[test]
 fn a_wait_for_a_start_for_health_and_for_an_end() {
     let tasks = vec![
         task("db", None, 3),
