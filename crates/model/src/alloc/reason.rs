@@ -65,8 +65,9 @@ mod tests {
 
     #[test]
     fn what_came_first_is_the_reason() {
+        type Row<'a> = (TaskPhase, &'a [(&'a str, &'a str)], Option<&'a str>);
         use event::*;
-        let table: &[(TaskPhase, &[(&str, &str)], Option<&str>)] = &[
+        let table: &[Row<'_>] = &[
             (TaskPhase::Pending, &[(RECEIVED, "")], None),
             (TaskPhase::Pending, &[(RECEIVED, ""), (TASK_SETUP, "waits for db")], Some("waits for db")),
             (TaskPhase::Running, &[(TASK_SETUP, "x"), (STARTED, "")], None),
