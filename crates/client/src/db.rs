@@ -83,6 +83,11 @@ impl Db {
         answer.await.map_err(|_| closed())?
     }
 
+    /// Returns when what was left for [`Db::write_soon`] before is durable.
+    pub(crate) async fn flush(&self) -> Result<(), DbError> {
+        self.write(Vec::new()).await
+    }
+
     /// Writes changes whose loss in a crash does no harm: the shims and the servers know the same. They are written in the order of the
     /// calls, and before what is written later.
     pub(crate) fn write_soon(&self, changes: Vec<Change>) {
@@ -111,10 +116,8 @@ fn run(state: &LocalState, mut inbox: mpsc::Receiver<Write>, soon: &Mutex<Soon>)
         }
         let soon = lock(soon).take();
         let changes: Vec<&Change> = soon.iter().chain(batch.iter().flat_map(|(changes, _)| changes)).collect();
-        if changes.is_empty() {
-            continue;
-        }
-        let result = apply(state, &changes).map_err(|e| DbError(words(&e)));
+        let nothing = changes.is_empty();
+        let result = if nothing { Ok(()) } else { apply(state, &changes).map_err(|e| DbError(words(&e))) };
         if let Err(error) = &result {
             tracing::error!(%error, "the client's state was not written");
         }

@@ -3,13 +3,13 @@
 use crate::{
     clock,
     db::{Change, words},
-    reconcile::{Action, Known, reconcile},
+    reconcile::{Action, Known, cut_off, reconcile},
     runner::{Event, Runner, RunnerHandle, Shared},
 };
 use floe_api::rpc::Desired;
-use floe_model::{AllocClientStatus, AllocId, Allocation, alloc::AllocUpdate};
+use floe_model::{AllocClientStatus, AllocId, Allocation, Nanos, Timestamp, alloc::AllocUpdate};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -63,13 +63,25 @@ pub(crate) struct Keeper {
     pub(crate) frames: mpsc::Receiver<Desired>,
     pub(crate) stops: mpsc::Receiver<StopAll>,
     pub(crate) known: watch::Sender<BTreeMap<AllocId, u64>>,
+    /// Until when the node's lease holds.
+    pub(crate) leased: watch::Receiver<Timestamp>,
+    /// What was told to end for want of servers.
+    pub(crate) cut_off: BTreeSet<AllocId>,
 }
 
 impl Keeper {
     /// Keeps until it is stopped, or asked to end everything.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         loop {
+            let waits = self.end_what_is_cut_off().await;
+            let look_again = async {
+                match waits {
+                    Some(moment) => tokio::time::sleep_until(clock::instant(moment)).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
+                () = look_again => {}
                 () = stop.cancelled() => return,
                 Some(request) = self.stops.recv() => {
                     self.end_everything(&request.reason).await;
@@ -80,6 +92,24 @@ impl Keeper {
                 else => return,
             }
         }
+    }
+
+    /// Ends allocations that are not to run on a node without servers for longer than they say. Returns when to look again.
+    async fn end_what_is_cut_off(&mut self) -> Option<Timestamp> {
+        let leased = *self.leased.borrow();
+        let entries: Vec<Entry> = self.registry.read().values().filter(|e| !e.runner.has_ended()).cloned().collect();
+        self.cut_off.retain(|id| entries.iter().any(|e| e.alloc.id == *id));
+        let limit = |e: &Entry| Some((e.alloc.id.clone(), stop_on_client_after(&e.alloc)?));
+        let limits: BTreeMap<AllocId, Nanos> = entries.iter().filter(|e| !self.cut_off.contains(&e.alloc.id)).filter_map(limit).collect();
+        let (due, next) = cut_off(&limits, leased, clock::now());
+        for entry in entries.into_iter().filter(|e| due.contains(&e.alloc.id)) {
+            if let Some(after) = limits.get(&entry.alloc.id) {
+                tracing::warn!(alloc = %entry.alloc.id, %after, "no server was reached for so long that the allocation is to end");
+                let _ = entry.runner.events.send(Event::CutOff(*after)).await;
+                self.cut_off.insert(entry.alloc.id.clone());
+            }
+        }
+        next
     }
 
     async fn follow(&mut self, desired: Desired) {
@@ -171,7 +201,7 @@ impl Keeper {
     /// Stops all allocations and waits for their ends.
     async fn end_everything(&self, reason: &str) {
         let entries: Vec<Entry> = self.registry.read().values().cloned().collect();
-        let longest = entries.iter().filter_map(|e| e.alloc.job.as_ref()).map(|j| j.max_kill_timeout()).max().unwrap_or_default();
+        let longest = entries.iter().filter_map(|e| e.alloc.job.as_ref()).map(|j| j.longest_stop()).max().unwrap_or_default();
         for entry in &entries {
             entry.runner.stop(reason.to_owned()).await;
         }
@@ -189,6 +219,11 @@ impl Keeper {
 fn devices(alloc: &Allocation) -> Vec<(&str, &str, &str)> {
     let held = alloc.allocated_resources.tasks.values().flat_map(|t| &t.devices);
     held.flat_map(|d| d.device_ids.iter().map(move |id| (d.vendor.as_str(), d.device_type.as_str(), id.as_str()))).collect()
+}
+
+/// How long the node may be without servers before it ends the allocation.
+fn stop_on_client_after(alloc: &Allocation) -> Option<Nanos> {
+    alloc.job.as_deref()?.group(&alloc.task_group)?.stop_on_client_after()
 }
 
 /// Removes what is left of an allocation.

@@ -3,7 +3,7 @@
 use crate::{clock, db::words, report::Reporter};
 use bytes::Bytes;
 use floe_api::rpc::{self, Deframer, Desired, Heartbeat, KEEPALIVE_MS, Lease, RegisterNode, Report, WatchDesired};
-use floe_model::{AllocId, Node, NodeId, alloc::AllocUpdate};
+use floe_model::{AllocId, Nanos, Node, NodeId, Timestamp, alloc::AllocUpdate};
 use floe_rpc::{Servers, read_body};
 use futures::StreamExt;
 use http_body_util::{BodyExt, Full};
@@ -87,12 +87,12 @@ impl Link {
     }
 
     /// The registrar: registers the node, again whenever it changes or a server does not know it, and keeps its lease. `registered` tells the
-    /// others.
+    /// others. `leased` says until when the node's lease holds, counted from before the call: servers never take it for down earlier.
     pub(crate) async fn keep_lease(
         self,
         mut node: watch::Receiver<Arc<Node>>,
         reporter: Reporter,
-        registered: watch::Sender<bool>,
+        (registered, leased): (watch::Sender<bool>, watch::Sender<Timestamp>),
         stop: CancellationToken,
     ) {
         let mut retry = FIRST_RETRY;
@@ -100,11 +100,15 @@ impl Link {
         loop {
             let present = node.borrow_and_update().clone();
             let known = *registered.borrow() && told.as_ref().is_some_and(|told| Arc::ptr_eq(told, &present));
+            let began = clock::now();
             let lease: Result<Lease, LinkError> = if known {
                 self.call("send a heartbeat", rpc::HEARTBEAT, &Heartbeat { node_id: self.node_id.clone() }).await
             } else {
                 self.call("register the node", rpc::REGISTER, &RegisterNode { node: (*present).clone() }).await
             };
+            if let Ok(lease) = &lease {
+                leased.send_replace(began.plus(Nanos::from_millis(i64::try_from(lease.ttl_ms).unwrap_or(i64::MAX))));
+            }
             let wait = match lease {
                 Ok(lease) if lease.unknown => {
                     tracing::info!("the servers do not know this node (any more); it registers again");

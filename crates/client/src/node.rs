@@ -169,14 +169,24 @@ impl Client {
         let (stops, stops_rx) = mpsc::channel(1);
         let (registered_in, registered) = watch::channel(false);
         let (known_in, known) = watch::channel(registry.indexes());
+        // A node that starts has had no servers only since then.
+        let (leased_in, leased) = watch::channel(clock::now());
         let (stop, stop_link) = (CancellationToken::new(), CancellationToken::new());
         let (tasks, link_tasks) = (TaskTracker::new(), TaskTracker::new());
         let (node_in, node) = watch::channel(shared.node.clone());
         tasks.spawn(devices::keep_looking(shared.config.cdi_folders.clone(), devices, devices::PERIOD, node_in, stop.clone()));
-        link_tasks.spawn(link.clone().keep_lease(node, shared.reporter.clone(), registered_in, stop_link.clone()));
+        link_tasks.spawn(link.clone().keep_lease(node, shared.reporter.clone(), (registered_in, leased_in), stop_link.clone()));
         link_tasks.spawn(shared.reporter.clone().run(link.clone(), stop_link.clone()));
         tasks.spawn(link.watch_desired(frames_in, known, registered.clone(), stop.clone()));
-        let keeper = Keeper { shared: shared.clone(), registry: registry.clone(), frames, stops: stops_rx, known: known_in };
+        let keeper = Keeper {
+            shared: shared.clone(),
+            registry: registry.clone(),
+            frames,
+            stops: stops_rx,
+            known: known_in,
+            leased,
+            cut_off: BTreeSet::new(),
+        };
         tasks.spawn(keeper.run(stop.clone()));
         if let Ok(images) = &shared.images {
             tasks.spawn(keep_images(images.clone(), stop.clone()));

@@ -1,8 +1,11 @@
 //! Desired against known: what to do about each allocation. Pure.
 
 use floe_api::rpc::Desired;
-use floe_model::{AllocDesiredStatus, AllocId, Allocation};
-use std::{collections::BTreeMap, sync::Arc};
+use floe_model::{AllocDesiredStatus, AllocId, Allocation, Nanos, Timestamp};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// What the node knows of an allocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +62,13 @@ pub(crate) fn reconcile(known: &BTreeMap<AllocId, Known>, desired: Desired) -> V
     stops.into_iter().chain(forgotten).chain(runs).collect()
 }
 
+/// Which allocations are to end now for want of servers, and when the next would be due. The node is without servers from the end of its lease on;
+/// `limits` says for how long each may go on then.
+pub(crate) fn cut_off(limits: &BTreeMap<AllocId, Nanos>, leased: Timestamp, now: Timestamp) -> (BTreeSet<AllocId>, Option<Timestamp>) {
+    let due = limits.iter().filter(|(_, after)| leased.plus(**after) <= now).map(|(id, _)| id.clone()).collect();
+    (due, limits.values().map(|after| leased.plus(*after)).filter(|at| *at > now).min())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,5 +121,17 @@ mod tests {
     fn room_is_made_before_it_is_used() {
         let order = kinds(&known(false), vec![alloc("b", 6, |_| {}), alloc("a", 6, stopped)]);
         assert_eq!(order, ["stop", "run"]);
+    }
+
+    #[test]
+    fn what_is_cut_off_for_long_enough_is_due() {
+        let at = |s| Timestamp(1).plus(Nanos::from_secs(s));
+        let limits = BTreeMap::from([("a".into(), Nanos::from_secs(10)), ("b".into(), Nanos::from_secs(30))]);
+        let ids = |ids: &[&str]| ids.iter().map(|id| AllocId::from(*id)).collect::<BTreeSet<_>>();
+        assert_eq!(cut_off(&limits, at(0), at(9)), (ids(&[]), Some(at(10))));
+        assert_eq!(cut_off(&limits, at(0), at(10)), (ids(&["a"]), Some(at(30))));
+        assert_eq!(cut_off(&limits, at(0), at(31)), (ids(&["a", "b"]), None));
+        assert_eq!(cut_off(&limits, at(25), at(31)), (ids(&[]), Some(at(35))), "a server was reached meanwhile");
+        assert_eq!(cut_off(&BTreeMap::new(), at(0), at(9)), (ids(&[]), None));
     }
 }

@@ -32,6 +32,17 @@ fn the_three_syntaxes_say_the_same() {
     assert_eq!(job.task_groups[0].networks[0].reserved_ports[0].value, 8080);
 }
 
+#[test]
+fn the_order_of_the_example_is_valid_and_acted_on() {
+    let mut job = hello(include_str!("../../../examples/order.hcl"), "order.hcl");
+    canonicalize(&mut job);
+    validate(&job).unwrap();
+    assert_eq!(floe_model::support::unsupported(&job), Vec::<String>::new());
+    let web = job.task_groups[0].task("web").unwrap();
+    assert_eq!((web.after[0].task.as_str(), web.after[0].state), ("store", floe_model::task::AfterState::Healthy));
+    assert!(web.leader && job.task_groups[0].task("store").unwrap().is_sidecar());
+}
+
 /// What the API answers can be given back as a file.
 #[test]
 fn the_api_form_is_read_back() {

@@ -1,5 +1,7 @@
 //! The allocation: a group of a job placed on a node, and what became of it.
 
+mod reason;
+
 use crate::{
     AllocId, DeploymentId, EvalId, Job, JobId, JobKey, Namespace, NodeId, StringMap,
     group::DelayFunction,
@@ -194,6 +196,9 @@ pub mod event {
     pub const SIBLING_FAILED: &str = "Sibling Task Failed";
     pub const RESTORE_FAILED: &str = "Failed Restoring Task";
     pub const RESTART_SIGNALED: &str = "Restart Signaled";
+    pub const LEADER_DEAD: &str = "Leader Task Dead";
+    pub const MAIN_DEAD: &str = "Main Tasks Dead";
+    pub const WAITING_FOR_SHUTDOWN_DELAY: &str = "Waiting for shutdown delay";
 }
 
 impl TaskState {

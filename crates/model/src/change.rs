@@ -129,10 +129,11 @@ fn task_change(old: &Task, new: &Task, same_meta: bool) -> Option<String> {
         secrets,
         identity,
         identities,
+        lifecycle,
+        after,
         meta: _,
         // In place.
         name: _,
-        lifecycle: _,
         constraints: _,
         affinities: _,
         kill_timeout: _,
@@ -163,6 +164,9 @@ fn task_change(old: &Task, new: &Task, same_meta: bool) -> Option<String> {
         ("volume_mount", *volume_mounts == new.volume_mounts),
         ("csi_plugin", *csi_plugin_config == new.csi_plugin_config),
         ("connect", same_connect(services, &new.services)),
+        // What has run in one order cannot have run in another.
+        ("lifecycle", *lifecycle == new.lifecycle),
+        ("after", *after == new.after),
     ])
 }
 

@@ -1,7 +1,8 @@
 //! The group: tasks that run together on one node, and the policies that govern them.
 
 use crate::{
-    StringMap, Task, consul::Consul, job::ScalingPolicy, network::NetworkResource, service::Service, time::Nanos, volume::VolumeRequest,
+    StringMap, Task, consul::Consul, job::ScalingPolicy, network::NetworkResource, service::Service, task::LifecycleHook, time::Nanos,
+    volume::VolumeRequest,
 };
 use std::collections::BTreeMap;
 
@@ -142,6 +143,20 @@ impl TaskGroup {
     /// The group's network, of which there is at most one.
     pub fn network(&self) -> Option<&NetworkResource> {
         self.networks.first()
+    }
+    /// How long a node may be without servers before it ends the group's allocations; `None` where it never does.
+    pub fn stop_on_client_after(&self) -> Option<Nanos> {
+        self.disconnect.as_ref()?.stop_on_client_after.filter(|s| *s > Nanos::ZERO)
+    }
+    /// The longest time that its tasks may take to stop: the leader first, then the other main tasks, then sidecars, each step as long as its
+    /// slowest task. Poststop tasks come on top; they end by themselves.
+    pub fn longest_stop(&self) -> Nanos {
+        let slowest = |of: fn(&Task) -> bool| {
+            let spans = self.tasks.iter().filter(|t| t.hook() != Some(LifecycleHook::Poststop) && of(t));
+            spans.map(|t| t.kill_timeout().saturating_add(t.shutdown_delay)).max().unwrap_or_default()
+        };
+        let steps = [slowest(|t| t.leader), slowest(|t| !t.leader && !t.is_sidecar()), slowest(Task::is_sidecar)];
+        steps.into_iter().fold(self.shutdown_delay.unwrap_or_default(), Nanos::saturating_add)
     }
     /// Mebibytes of disk asked for.
     pub fn disk_mb(&self) -> i64 {

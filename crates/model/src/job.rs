@@ -202,8 +202,8 @@ impl Job {
     pub fn is_template(&self) -> bool {
         self.periodic.is_some() || (self.parameterized_job.is_some() && !self.dispatched)
     }
-    /// The longest time that any task may take to stop after its signal.
-    pub fn max_kill_timeout(&self) -> Nanos {
-        self.task_groups.iter().flat_map(|g| &g.tasks).map(crate::Task::kill_timeout).max().unwrap_or_default()
+    /// The longest time that the allocations of any group may take to stop, without their poststop tasks: those end by themselves.
+    pub fn longest_stop(&self) -> Nanos {
+        self.task_groups.iter().map(TaskGroup::longest_stop).max().unwrap_or_default()
     }
 }

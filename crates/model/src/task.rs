@@ -1,7 +1,7 @@
 //! The task: one process (or container) with what it is given.
 
 use crate::{
-    StringMap, Value,
+    JobType, StringMap, Value,
     consul::Consul,
     group::{Affinity, Constraint, RestartPolicy},
     job::ScalingPolicy,
@@ -22,6 +22,8 @@ pub const DEFAULT_LOG_FILE_MB: i64 = 10;
 words! {
     /// When a task of a lifecycle runs.
     pub enum LifecycleHook { Prestart = "prestart", Poststart = "poststart", Poststop = "poststop" }
+    /// What must have become of a task before another one starts (floe's own; Nomad has no such block).
+    pub enum AfterState { Healthy = "healthy", Started = "started", Exited = "exited" }
     /// What a changed template does to its task.
     pub enum ChangeMode { Restart = "restart", Signal = "signal", Noop = "noop", Script = "script" }
 }
@@ -61,12 +63,21 @@ wire! {
         "Identities" identities: Vec<WorkloadIdentity>,
         "Actions" actions: Vec<Action>,
         "Schedule" schedule: Option<TaskSchedule>,
+        /// Which tasks of the group this one waits for; absent from the wire where it is empty, for Nomad has no such field.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        "After" after: Vec<TaskAfter>,
     }
 
     /// When a task runs, relative to the main tasks.
     pub struct TaskLifecycle {
         "Hook" hook: LifecycleHook,
         "Sidecar" sidecar: bool,
+    }
+
+    /// A wait for another task of the group.
+    pub struct TaskAfter {
+        "Task" task: String,
+        "State" state: AfterState,
     }
 
     /// Rotation of a task's output.
@@ -189,6 +200,18 @@ impl Task {
     /// The time between the kill signal and the end by force.
     pub fn kill_timeout(&self) -> Nanos {
         self.kill_timeout.unwrap_or(DEFAULT_KILL_TIMEOUT)
+    }
+    /// When it runs relative to the main tasks; `None` for a main task.
+    pub fn hook(&self) -> Option<LifecycleHook> {
+        self.lifecycle.as_ref().map(|l| l.hook)
+    }
+    /// True when it runs beside the main tasks for as long as they do.
+    pub fn is_sidecar(&self) -> bool {
+        self.lifecycle.as_ref().is_some_and(|l| l.sidecar)
+    }
+    /// True when its end with success is the end of its work; otherwise it is started again however it ends.
+    pub fn ends_by_itself(&self, job_type: JobType) -> bool {
+        if self.lifecycle.is_some() { !self.is_sidecar() } else { job_type.is_batch() }
     }
     /// What the task asks of its node.
     pub fn resources(&self) -> Resources {

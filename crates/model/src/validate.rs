@@ -12,6 +12,7 @@ mod group;
 mod job;
 mod names;
 mod network;
+mod order;
 mod policy;
 mod resources;
 mod service;

@@ -142,6 +142,23 @@ impl<'a> Run<'a, '_> {
         explanation.because(name, words::NOT_NEEDED, needs.surplus.len() as u64);
         explanation.because(name, "wait for the deployment", needs.held_back);
         self.delay(&needs.failed_later);
+        self.look_again(&needs.lost_later);
+    }
+
+    /// Makes an evaluation for the time when nodes that are down have ended what they ran, unless one is due then already.
+    fn look_again(&mut self, waiting: &[(&Allocation, Timestamp)]) {
+        for (alloc, _) in waiting {
+            self.draft.explanation.because(&alloc.task_group, words::NODE_CUT_OFF, 1);
+        }
+        let Some(at) = waiting.iter().map(|(_, at)| *at).min() else { return };
+        let window = at..=at.plus(BATCH_WINDOW);
+        let is_due = |e: &floe_model::Evaluation| !e.is_terminal() && window.contains(&e.wait_until);
+        let (view, eval) = (self.request.view, self.request.eval);
+        let known = view.evals_of_job(&self.job.key()).any(|e| e.id != eval.id && is_due(e)) || self.draft.follow_ups.iter().any(is_due);
+        if !known {
+            let id = self.ids.next_uuid().into();
+            self.draft.follow_ups.push(draft::delayed(eval, id, EvalTrigger::NodeUpdate, words::AFTER_CUT_OFF, at));
+        }
     }
 
     fn update_in_place(&mut self, group: &TaskGroup, alloc: &Allocation) {

@@ -10,6 +10,10 @@ pub(crate) const MOVED: &str = "moved to another place";
 pub(crate) const REPLACED: &str = "replaced by a newer version of its job";
 /// A stop: the node does not answer any more.
 pub(crate) const NODE_DOWN: &str = "lost since its node is down";
+/// A wait: the node does not answer any more, and is to end the allocation by itself before another one takes its place.
+pub(crate) const NODE_CUT_OFF: &str = "its node is down, and ends it by itself first (stop_on_client_after)";
+/// An evaluation that looks again when such a node has done so.
+pub(crate) const AFTER_CUT_OFF: &str = "replaces what nodes that are down have ended by then";
 /// A stop: the node was removed.
 pub(crate) const NODE_GONE: &str = "lost since its node is gone";
 /// A stop: it failed, and another takes its place.

@@ -7,7 +7,7 @@ use floe_model::{
     AllocClientStatus::{Complete, Failed, Running},
     JobType, Nanos, NodeStatus,
     deployment::DeploymentStatus,
-    group::{Affinity, DelayFunction, EphemeralDisk, ReschedulePolicy, Spread, SpreadTarget},
+    group::{Affinity, DelayFunction, DisconnectStrategy, EphemeralDisk, ReschedulePolicy, Spread, SpreadTarget},
     network::{NetworkResource, Port},
     service::Service,
 };
@@ -421,6 +421,41 @@ fn a_batch_that_fails_is_tried_once_more() {
     w.report("report.g[0]", Failed);
     w.settle();
     w.show("report");
+    golden!(w);
+}
+
+#[test]
+fn what_a_node_ends_by_itself_is_replaced_when_it_has() {
+    let mut j = service(2);
+    j.task_groups[0].disconnect =
+        Some(DisconnectStrategy { stop_on_client_after: Some(Nanos::from_secs(60)), ..DisconnectStrategy::default() });
+    j.task_groups[0].tasks[0].kill_timeout = Some(Nanos::from_secs(20));
+    let mut w = running(2, &j);
+    w.say("a node is down: what it runs may still run");
+    let node = w.find("web.g[0]").node_id.clone();
+    w.node_status(node.as_str(), NodeStatus::Down);
+    w.settle();
+    w.say("somebody looks once more: one evaluation is enough");
+    w.wait(30);
+    w.evaluate("web");
+    w.settle();
+    w.say("it came back in time: nothing happened");
+    w.node_status(node.as_str(), NodeStatus::Ready);
+    w.settle();
+    w.wait(60);
+    w.settle();
+    w.show("web");
+    w.say("it is down again, and a newer version does not replace what may still run");
+    w.node_status(node.as_str(), NodeStatus::Down);
+    w.settle();
+    w.register(&changed(&j, "2"));
+    w.settle();
+    w.say("its time is over: 60 seconds, 20 for the end, and one for the clock");
+    w.wait(80);
+    w.settle();
+    w.wait(1);
+    w.settle();
+    w.show("web");
     golden!(w);
 }
 

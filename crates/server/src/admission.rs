@@ -86,11 +86,11 @@ mod tests {
     fn every_problem_is_said_at_once() {
         let mut j = job(|v| {
             v["Priority"] = json!(1000);
-            v["TaskGroups"][0]["Tasks"][0]["Leader"] = json!(true);
+            v["TaskGroups"][0]["Tasks"][0]["Kind"] = json!("x");
             v["TaskGroups"][0]["Tasks"][0]["Templates"] = json!([{"EmbeddedTmpl": "{{ nomadService \"x\" }}", "DestPath": "local/x"}]);
         });
         let text = admit(&mut j, &[]).unwrap_err().to_string();
-        for part in ["priority", "not supported yet: ", "leader", "template function \"nomadService\""] {
+        for part in ["priority", "not supported yet: ", "kind", "template function \"nomadService\""] {
             assert!(text.contains(part), "{part} in {text}");
         }
     }

@@ -24,8 +24,12 @@ use std::collections::BTreeSet;
 /// | 1 | the first one |
 /// | 2, 3 | what [`Command::since`] says |
 /// | 4 | [`crate::restore::ENDED_AFTER_A_PLAN`] |
-/// | 5 | variables; [`crate::fit::DEVICES_ARE_HELD`] |
+/// | 5 | variables; [`crate::fit::DEVICES_ARE_HELD`]; [`TASKS_IN_ORDER`] |
 pub const CLUSTER_VERSION: u32 = 5;
+
+/// From this version of commands on, jobs may hold tasks that wait `after` others, which older servers would drop from the job, and the services of a
+/// group are listed while its main tasks do their work.
+pub const TASKS_IN_ORDER: u32 = 5;
 
 /// What the leader puts into an entry because a pure function has neither clock nor chance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -246,6 +250,7 @@ impl Command {
             | Command::StageRestore(_)
             | Command::Restore(_) => 2,
             Command::Once { command, .. } => command.since().max(2),
+            Command::RegisterJob(r) if r.job.task_groups.iter().flat_map(|g| &g.tasks).any(|t| !t.after.is_empty()) => TASKS_IN_ORDER,
             Command::SetClusterVersion { .. }
             | Command::RegisterJob(_)
             | Command::DeregisterJob { .. }

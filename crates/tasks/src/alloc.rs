@@ -2,22 +2,56 @@
 //!
 //! | phase | on | goes to | steps |
 //! |---|---|---|---|
-//! | preparing | prepared | running | start of each task |
+//! | preparing | prepared | running | start of each task whose gate is open |
 //! | preparing | prepare failed | ending (failed) | |
-//! | running | a task failed | running | stop of its siblings |
-//! | preparing, running | stop | stopping | stop of each task |
+//! | running | anything that opens a gate | running | start of the task behind it |
 //! | any but gone | all tasks dead | ending | clean up |
 //! | ending | cleaned | gone | |
 //!
-//! The allocation is failed when a task failed, running while one runs, pending while none ran yet, and complete when all ended well.
-//! Its health in a deployment is decided once: healthy when all tasks ran for `min_healthy_time` on end, unhealthy when one failed or
-//! `healthy_deadline` passed.
+//! A task's gate ([`order`]) opens once. What starts a task again later is its restart policy.
+//!
+//! | hook | starts when | its end | ends with the group in step |
+//! |---|---|---|---|
+//! | prestart | prepared | must be good, or the group fails | 2 |
+//! | prestart, sidecar | prepared | is followed by a restart | 3 |
+//! | none (main) | prestart tasks ended well, prestart sidecars run | well (batch): done; else restart | 2, the leader 1 |
+//! | poststart | each main task runs, or ended well | must be good, or the group fails | 2 |
+//! | poststart, sidecar | as above | is followed by a restart | 3 |
+//! | poststop | all others have ended, and one of them ran | must be good, or the group failed | never asked to |
+//!
+//! A wait of `after` comes on top. `started`: it runs, or ended well; `healthy`: it has been running for the update's `min_healthy_time` on end, or
+//! ended well; `exited`: it ended well.
+//!
+//! The group's end begins once, with the first of these, and then its tasks end step by step, each step when the one before is over:
+//!
+//! | cause | the others are told | the allocation |
+//! |---|---|---|
+//! | the servers stop it, or the agent ends | the reason | complete, unless a task had failed |
+//! | its leader ended | Leader Task Dead | complete, or failed with the leader |
+//! | a task failed for good | Sibling Task Failed | failed |
+//! | it ran for `max_run_duration` | Not Restarting | failed |
+//! | its node had no servers for `stop_on_client_after` | Not Restarting | failed |
+//! | nothing is left but sidecars | Main Tasks Dead | complete |
+//!
+//! From then on no end is a failure and nothing is started again; but for poststop tasks, which come after the last step. Before the first step the
+//! group's `shutdown_delay` passes, where a main task runs. The allocation runs until its last task has ended, and only then is failed or complete.
+
+mod end;
+mod health;
+mod order;
+mod recover;
 
 use crate::{
     events,
-    task::{Exit, Recovered, TaskMachine, TaskStep},
+    task::{Exit, TaskMachine, TaskStep},
 };
-use floe_model::{AllocClientStatus, Allocation, DeploymentId, Nanos, TaskState, Timestamp, alloc::AllocDeploymentStatus};
+use end::{Cause, End};
+use floe_model::{
+    AllocClientStatus, Allocation, Nanos, TaskState, Timestamp,
+    alloc::{AllocDeploymentStatus, TaskPhase, event},
+};
+use health::{Sight, Watch};
+use order::{Gate, Order, Tasks};
 use std::collections::BTreeMap;
 
 /// Something that happened.
@@ -62,6 +96,11 @@ pub enum Input {
         /// Why, for the events.
         reason: String,
     },
+    /// The node has had no servers for this long, and its job wants it ended then.
+    CutOff {
+        /// How long it may be without.
+        after: Nanos,
+    },
     /// A newer version of the allocation that needs no new processes.
     Updated(Box<Allocation>),
     /// What `CleanUp` asked for is done.
@@ -75,6 +114,8 @@ pub enum Input {
 pub enum Step {
     /// Start a task: render its templates, then run it.
     Start(String),
+    /// Start a task that must not run beside the others: the status is written down first, so that no agent starts them again.
+    StartAfterAll(String),
     /// Send a task its kill signal.
     Signal(String),
     /// End a task by force.
@@ -91,27 +132,21 @@ pub enum Step {
 enum Phase {
     Preparing,
     Running,
-    Stopping,
     Ending,
     Gone,
-}
-
-/// The deployment's watch over the allocation's health.
-#[derive(Clone, Debug)]
-struct Watch {
-    deployment: DeploymentId,
-    min_healthy: Nanos,
-    deadline: Timestamp,
-    /// Since when all tasks run.
-    since: Option<Timestamp>,
-    verdict: Option<(bool, Timestamp)>,
 }
 
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct AllocMachine {
     phase: Phase,
-    tasks: BTreeMap<String, TaskMachine>,
+    tasks: Tasks,
+    order: Order,
+    end: Option<End>,
+    shutdown_delay: Nanos,
+    max_run: Option<Nanos>,
+    /// When its first task started.
+    began: Option<Timestamp>,
     watch: Option<Watch>,
     description: String,
 }
@@ -119,47 +154,20 @@ pub struct AllocMachine {
 impl AllocMachine {
     /// An allocation that was just received. Its job must have its group; one without tasks ends at once.
     pub fn new(alloc: &Allocation, now: Timestamp) -> Self {
-        let mut tasks = BTreeMap::new();
-        if let Some((job, group)) = job_and_group(alloc) {
-            for task in &group.tasks {
-                tasks.insert(task.name.clone(), TaskMachine::new(task, job.job_type, now));
-            }
+        let found = job_and_group(alloc);
+        let group = found.map(|(_, group)| group);
+        let task = |t: &floe_model::Task| Some((t.name.clone(), TaskMachine::new(t, found?.0.job_type, now)));
+        AllocMachine {
+            phase: Phase::Preparing,
+            tasks: group.into_iter().flat_map(|g| &g.tasks).filter_map(task).collect(),
+            order: Order::of(group),
+            end: None,
+            shutdown_delay: group.and_then(|g| g.shutdown_delay).unwrap_or_default(),
+            max_run: group.and_then(|g| g.max_run_duration).filter(|m| *m > Nanos::ZERO),
+            began: None,
+            watch: Watch::over(alloc, now),
+            description: String::new(),
         }
-        AllocMachine { phase: Phase::Preparing, tasks, watch: watch(alloc, now), description: String::new() }
-    }
-
-    /// An allocation that was known before the agent started. `saved` are its task states as reported last, `recovered` what became of
-    /// each task; a task that is not named was never started. Returns the steps to take at once.
-    pub fn recover(
-        alloc: &Allocation,
-        saved: &BTreeMap<String, TaskState>,
-        mut recovered: BTreeMap<String, Recovered>,
-        now: Timestamp,
-        jitter: u16,
-    ) -> (Self, Vec<Step>) {
-        let mut machine = AllocMachine::new(alloc, now);
-        let mut steps = Vec::new();
-        let Some((job, group)) = job_and_group(alloc) else { return (machine, steps) };
-        let unwanted = alloc.is_server_terminal().then_some(alloc.desired_description.as_str());
-        for task in &group.tasks {
-            let what = recovered.remove(&task.name).unwrap_or(Recovered::NotStarted);
-            let state = saved.get(&task.name).cloned().unwrap_or_default();
-            let (found, task_steps) = TaskMachine::recover(task, job.job_type, state, what, unwanted, (now, jitter));
-            machine.tasks.insert(task.name.clone(), found);
-            steps.extend(task_steps.into_iter().map(|s| lift(&task.name, s)));
-        }
-        if machine.tasks.values().any(|t| t.may_have_process() || t.is_dead() || t.state().restarts > 0) {
-            machine.phase = Phase::Running;
-            if unwanted.is_some() {
-                machine.phase = Phase::Stopping;
-            }
-            // A task that was never started although its siblings were: the agent died in between.
-            for (name, task) in &mut machine.tasks {
-                steps.extend(task.begin().into_iter().map(|s| lift(name, s)));
-            }
-        }
-        steps.extend(machine.settle(now));
-        (machine, steps)
     }
 
     /// True while folders and network must still be made: the driver prepares and sends `Prepared`.
@@ -174,36 +182,53 @@ impl AllocMachine {
     pub fn may_have_processes(&self) -> bool {
         self.tasks.values().any(TaskMachine::may_have_process)
     }
+    /// How often a task was started again, or is about to be.
+    pub fn restarts(&self, task: &str) -> u64 {
+        self.tasks.get(task).map_or(0, |t| t.state().restarts)
+    }
     /// Where each task stands.
     pub fn task_states(&self) -> BTreeMap<String, TaskState> {
         self.tasks.iter().map(|(n, t)| (n.clone(), t.state().clone())).collect()
     }
     /// The health that was decided, if the allocation belongs to a deployment.
     pub fn health(&self) -> Option<AllocDeploymentStatus> {
-        let (healthy, timestamp) = self.watch.as_ref()?.verdict?;
-        Some(AllocDeploymentStatus { healthy: Some(healthy), timestamp, ..AllocDeploymentStatus::default() })
+        self.watch.as_ref()?.verdict()
     }
 
-    /// Where the allocation stands, and the same in words.
+    /// Where the allocation stands, and the same in words. It is over when its last task has ended, and not before: what its tasks hold is held
+    /// until then, and what its poststop tasks come to is still to be heard.
     pub fn status(&self) -> (AllocClientStatus, String) {
         let any = |f: fn(&TaskMachine) -> bool| self.tasks.values().any(f);
-        if any(TaskMachine::has_failed) {
-            let words = if self.description.is_empty() { "Failed tasks" } else { &self.description };
-            return (AllocClientStatus::Failed, words.to_owned());
-        }
-        if any(|t| t.state().state == floe_model::alloc::TaskPhase::Running) {
-            return (AllocClientStatus::Running, "Tasks are running".to_owned());
-        }
         if any(|t| !t.is_dead()) {
-            // A task that waits for its restart ran before: the allocation runs.
-            let ran = any(|t| t.state().restarts > 0 || !t.state().started_at.is_never());
-            return if ran {
-                (AllocClientStatus::Running, "Tasks are restarting".to_owned())
-            } else {
-                (AllocClientStatus::Pending, "No tasks have started".to_owned())
-            };
+            let stopping = self.end.as_ref().map(|e| format!("Tasks are stopping: {}", e.cause.why()));
+            if any(|t| t.state().state == TaskPhase::Running) {
+                return (AllocClientStatus::Running, stopping.unwrap_or_else(|| "Tasks are running".to_owned()));
+            }
+            // A task that waits for its restart ran before: the allocation runs. So does one between two of its tasks.
+            if any(|t| t.state().restarts > 0 || t.has_run()) {
+                let waiting = if any(|t| t.state().restarts > 0) { "Tasks are restarting" } else { "Tasks are starting" };
+                return (AllocClientStatus::Running, stopping.unwrap_or_else(|| waiting.to_owned()));
+            }
+            return (AllocClientStatus::Pending, stopping.unwrap_or_else(|| "No tasks have started".to_owned()));
         }
-        (AllocClientStatus::Complete, "All tasks have completed".to_owned())
+        match self.failure() {
+            Some(words) => (AllocClientStatus::Failed, words),
+            None => (AllocClientStatus::Complete, "All tasks have completed".to_owned()),
+        }
+    }
+
+    /// What failed first, and why.
+    fn failure(&self) -> Option<String> {
+        let failed = self.tasks.iter().filter(|(_, t)| t.has_failed());
+        let (name, task) = failed.min_by_key(|(_, t)| t.state().finished_at)?;
+        if !self.description.is_empty() {
+            return Some(self.description.clone());
+        }
+        let events = &task.state().events;
+        let last =
+            events.iter().rev().find(|e| e.fails_task).or_else(|| events.iter().rev().find(|e| e.event_type == event::DRIVER_FAILURE));
+        let why = last.map(|e| format!(" ({})", e.display_message)).unwrap_or_default();
+        Some(format!("Failed tasks: {name}{why}"))
     }
 
     /// Something happened. `jitter` is drawn by the caller, from 0 to 1000.
@@ -221,58 +246,78 @@ impl AllocMachine {
         match input {
             Input::Prepared if self.phase == Phase::Preparing => {
                 self.phase = Phase::Running;
-                for task in self.tasks.values_mut() {
-                    task.note(events::setup(now, "Folders and network are ready"));
+                for (name, task) in &mut self.tasks {
+                    let waits = self.order.waits_for(name).map(|what| format!("; waits for {what}")).unwrap_or_default();
+                    task.note(events::setup(now, &format!("Folders and network are ready{waits}")));
                 }
-                self.each(TaskMachine::begin)
             }
-            Input::Prepared => Vec::new(),
+            Input::Prepared => {}
             Input::PrepareFailed(error) => {
                 for task in self.tasks.values_mut() {
                     task.setup_failed(&error, now);
                 }
                 self.description = error;
-                Vec::new()
             }
-            Input::Started { task, at } => self.one(&task, |t| t.started(at)),
-            Input::Told { task, message } => self.one(&task, |t| t.told(&message, now)),
-            Input::StartFailed { task, error, fatal } => self.one(&task, |t| t.start_failed(&error, fatal, now, jitter)),
-            Input::Exited { task, exit } => self.one(&task, |t| t.exited(&exit, now, jitter)),
-            Input::Stop { reason } => {
-                if matches!(self.phase, Phase::Preparing | Phase::Running) {
-                    self.phase = Phase::Stopping;
+            Input::Started { task, at } => {
+                self.began = self.began.or(Some(at));
+                return self.one(&task, |t| t.started(at));
+            }
+            Input::Told { task, message } => return self.one(&task, |t| t.told(&message, now)),
+            Input::StartFailed { task, error, fatal } => return self.ended(&task, now, |t| t.start_failed(&error, fatal, now, jitter)),
+            Input::Exited { task, exit } => return self.ended(&task, now, |t| t.exited(&exit, now, jitter)),
+            Input::Stop { reason } => self.begin_end(Cause::Stopped(reason), now),
+            Input::CutOff { after } => self.begin_end(Cause::CutOff(after), now),
+            Input::Updated(alloc) => self.update(&alloc, now),
+            Input::Cleaned if self.phase == Phase::Ending => self.phase = Phase::Gone,
+            Input::Cleaned => {}
+            Input::Tick => {
+                // Whose time is over must not start again first.
+                let mut steps = self.end_in_time(now);
+                for (name, task) in &mut self.tasks {
+                    steps.extend(task.tick(now).into_iter().map(|s| lift(name, s)));
                 }
-                self.each(|t| t.stop(&reason, now))
+                return steps;
             }
-            Input::Updated(alloc) => {
-                if self.watch.as_ref().is_none_or(|w| w.deployment != alloc.deployment_id) {
-                    self.watch = watch(&alloc, now);
-                }
-                Vec::new()
-            }
-            Input::Cleaned => {
-                if self.phase == Phase::Ending {
-                    self.phase = Phase::Gone;
-                }
-                Vec::new()
-            }
-            Input::Tick => self.each(|t| t.tick(now)),
         }
+        Vec::new()
+    }
+
+    /// What a newer version of the job changes without new processes. Hooks and waits are not among it.
+    fn update(&mut self, alloc: &Allocation, now: Timestamp) {
+        if self.watch.as_ref().is_none_or(|w| !w.is_of(alloc)) {
+            self.watch = Watch::over(alloc, now);
+        }
+        let Some((_, group)) = job_and_group(alloc) else { return };
+        self.order = Order::of(Some(group));
+        self.shutdown_delay = group.shutdown_delay.unwrap_or_default();
+        self.max_run = group.max_run_duration.filter(|m| *m > Nanos::ZERO);
+        for task in &group.tasks {
+            if let Some(machine) = self.tasks.get_mut(&task.name) {
+                machine.retune(task);
+            }
+        }
+    }
+
+    /// A task's process is no more, or never came to be. Once the group ends that is what was asked for.
+    fn ended(&mut self, name: &str, now: Timestamp, f: impl FnOnce(&mut TaskMachine) -> Vec<TaskStep>) -> Vec<Step> {
+        let why = self.end.as_ref().filter(|_| !self.order.is_poststop(name)).map(|e| e.cause.why());
+        self.one(name, |task| {
+            task.was_asked(why.as_deref(), now);
+            f(task)
+        })
     }
 
     /// What follows from where the tasks are now.
     fn settle(&mut self, now: Timestamp) -> Vec<Step> {
         let mut steps = Vec::new();
-        if let Some(failed) = self.tasks.iter().find(|(_, t)| t.has_failed()).map(|(n, _)| n.clone()) {
-            for (name, task) in self.tasks.iter_mut().filter(|(_, t)| !t.is_dead()) {
-                let stop = task.stop("a sibling failed", now);
-                if !stop.is_empty() || task.is_dead() {
-                    task.note(events::sibling_failed(now, &failed));
-                }
-                steps.extend(stop.into_iter().map(|s| lift(name, s)));
+        if !matches!(self.phase, Phase::Ending | Phase::Gone) {
+            if let Some(cause) = self.cause().or_else(|| self.too_long(now)) {
+                self.begin_end(cause, now);
             }
+            steps.extend(if self.end.is_some() { self.go_on_ending(now) } else { self.open_gates(now) });
         }
-        steps.extend(self.judge_health(now));
+        let sight = self.sight();
+        steps.extend(self.watch.as_mut().and_then(|w| w.look(sight, now)).map(Step::WakeAt));
         if self.tasks.values().all(TaskMachine::is_dead) && !matches!(self.phase, Phase::Ending | Phase::Gone) {
             self.phase = Phase::Ending;
             steps.push(Step::CleanUp);
@@ -280,36 +325,35 @@ impl AllocMachine {
         steps
     }
 
-    fn judge_health(&mut self, now: Timestamp) -> Option<Step> {
-        let all_run = !self.tasks.is_empty() && self.tasks.values().all(TaskMachine::is_running);
-        let failed = self.tasks.values().any(TaskMachine::has_failed);
-        let watch = self.watch.as_mut().filter(|w| w.verdict.is_none())?;
-        watch.since = if all_run { watch.since.or(Some(now)) } else { None };
-        let healthy_at = watch.since.map(|s| s.plus(watch.min_healthy));
-        if healthy_at.is_some_and(|t| t <= now) {
-            watch.verdict = Some((true, now));
-            return None;
+    fn sight(&self) -> Sight {
+        match self.end.as_ref().map(|e| &e.cause) {
+            Some(Cause::Stopped(_)) => Sight::Unwanted,
+            Some(_) => Sight::Failed,
+            None if self.order.is_well(&self.tasks) => Sight::Well,
+            None => Sight::NotYet,
         }
-        if failed || watch.deadline <= now || self.phase == Phase::Stopping {
-            // One that is stopped before it was healthy says nothing: it was not its fault.
-            if self.phase != Phase::Stopping {
-                watch.verdict = Some((false, now));
+    }
+
+    /// Starts what waits for nothing any more.
+    fn open_gates(&mut self, now: Timestamp) -> Vec<Step> {
+        if self.phase != Phase::Running {
+            return Vec::new();
+        }
+        let deadline = self.max_run.and_then(|most| Some(self.began?.plus(most)));
+        let mut steps: Vec<Step> = deadline.map(Step::WakeAt).into_iter().collect();
+        let waiting: Vec<String> = self.tasks.iter().filter(|(_, t)| t.is_waiting()).map(|(n, _)| n.clone()).collect();
+        for name in waiting {
+            match self.order.gate(&name, &self.tasks, now) {
+                Gate::Open => steps.extend(self.one(&name, TaskMachine::begin)),
+                Gate::Until(moment) => steps.push(Step::WakeAt(moment)),
+                Gate::Closed => {}
             }
-            return None;
         }
-        Some(Step::WakeAt(healthy_at.map_or(watch.deadline, |t| t.min(watch.deadline))))
+        steps
     }
 
     fn one(&mut self, name: &str, f: impl FnOnce(&mut TaskMachine) -> Vec<TaskStep>) -> Vec<Step> {
         self.tasks.get_mut(name).map(f).unwrap_or_default().into_iter().map(|s| lift(name, s)).collect()
-    }
-
-    fn each(&mut self, mut f: impl FnMut(&mut TaskMachine) -> Vec<TaskStep>) -> Vec<Step> {
-        let mut steps = Vec::new();
-        for (name, task) in &mut self.tasks {
-            steps.extend(f(task).into_iter().map(|s| lift(name, s)));
-        }
-        steps
     }
 }
 
@@ -325,20 +369,4 @@ fn lift(task: &str, step: TaskStep) -> Step {
 fn job_and_group(alloc: &Allocation) -> Option<(&floe_model::Job, &floe_model::TaskGroup)> {
     let job = alloc.job.as_deref()?;
     Some((job, job.group(&alloc.task_group)?))
-}
-
-/// The watch over health, for an allocation of a deployment whose verdict is not known yet.
-fn watch(alloc: &Allocation, now: Timestamp) -> Option<Watch> {
-    if alloc.deployment_id.is_empty() || alloc.is_healthy() || alloc.is_unhealthy() {
-        return None;
-    }
-    let (_, group) = job_and_group(alloc)?;
-    let update = group.update.clone().unwrap_or_default();
-    Some(Watch {
-        deployment: alloc.deployment_id.clone(),
-        min_healthy: update.min_healthy_time.unwrap_or_default(),
-        deadline: now.plus(update.healthy_deadline.unwrap_or(Nanos::from_mins(5))),
-        since: None,
-        verdict: None,
-    })
 }

@@ -90,6 +90,35 @@ pub fn sibling_failed(now: Timestamp, sibling: &str) -> TaskEvent {
     TaskEvent { failed_sibling: sibling.to_owned(), ..base(event::SIBLING_FAILED, now, format!("Task's sibling {sibling:?} failed")) }
 }
 
+/// The leader of the group ended, and the group ends with it.
+pub fn leader_dead(now: Timestamp, leader: &str) -> TaskEvent {
+    base(event::LEADER_DEAD, now, format!("Leader task {leader:?} in group is dead"))
+}
+
+/// All main tasks ended; what only ran beside them ends, too.
+pub fn main_dead(now: Timestamp) -> TaskEvent {
+    base(event::MAIN_DEAD, now, "Main tasks in the group are dead".to_owned())
+}
+
+/// The task is asked to stop only after its delay.
+pub fn waiting_for_shutdown_delay(now: Timestamp, delay: Nanos, why: &str) -> TaskEvent {
+    TaskEvent {
+        kill_reason: why.to_owned(),
+        ..base(event::WAITING_FOR_SHUTDOWN_DELAY, now, format!("Waiting for shutdown_delay of {delay} before killing the task ({why})"))
+    }
+}
+
+/// The allocation ran for as long as it may; the task fails.
+pub fn ran_too_long(now: Timestamp, most: Nanos) -> TaskEvent {
+    TaskEvent { fails_task: true, ..base(event::NOT_RESTARTING, now, format!("The group ran longer than its max_run_duration of {most}")) }
+}
+
+/// The node was without servers for as long as the job allows; the task fails, so that it is replaced.
+pub fn cut_off(now: Timestamp, after: Nanos) -> TaskEvent {
+    let why = format!("No server was reached for the stop_on_client_after of {after}");
+    TaskEvent { fails_task: true, ..base(event::NOT_RESTARTING, now, why) }
+}
+
 /// The task could not be found again after the agent or the machine started anew.
 pub fn restore_failed(now: Timestamp, reason: &str) -> TaskEvent {
     TaskEvent { driver_error: reason.to_owned(), ..base(event::RESTORE_FAILED, now, format!("Task could not be restored: {reason}")) }

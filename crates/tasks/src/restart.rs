@@ -5,7 +5,7 @@
 //! tasks do not start in step. Defaults are those that `floe_model::canonical` fills in.
 
 use floe_model::{
-    JobType, Nanos, Timestamp,
+    JobType, Nanos, Task, Timestamp,
     group::{RestartMode, RestartPolicy},
 };
 
@@ -31,6 +31,22 @@ pub enum Verdict {
     },
 }
 
+/// What an end with success means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnSuccess {
+    /// The work is done.
+    Done,
+    /// It should run on: it is started again.
+    Restart,
+}
+
+impl OnSuccess {
+    /// What it means for a task of a job of this type.
+    pub fn of(task: &Task, job_type: JobType) -> Self {
+        if task.ends_by_itself(job_type) { OnSuccess::Done } else { OnSuccess::Restart }
+    }
+}
+
 /// Counts restarts within the interval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tracker {
@@ -38,29 +54,34 @@ pub struct Tracker {
     interval: Nanos,
     delay: Nanos,
     mode: RestartMode,
-    batch: bool,
+    on_success: OnSuccess,
     count: i64,
     since: Timestamp,
 }
 
 impl Tracker {
     /// A tracker for a canonical policy; a missing field is taken as zero attempts, which gives up at the first failure.
-    pub fn new(policy: Option<&RestartPolicy>, job_type: JobType) -> Self {
+    pub fn new(policy: Option<&RestartPolicy>, on_success: OnSuccess) -> Self {
         let policy = policy.cloned().unwrap_or_default();
         Tracker {
             attempts: policy.attempts.unwrap_or(0),
             interval: policy.interval.unwrap_or_default(),
             delay: policy.delay.unwrap_or_default(),
             mode: policy.mode.unwrap_or_default(),
-            batch: job_type.is_batch(),
+            on_success,
             count: 0,
             since: Timestamp::NEVER,
         }
     }
 
+    /// The same counts under another policy.
+    pub fn under(&self, policy: Option<&RestartPolicy>) -> Self {
+        Tracker { count: self.count, since: self.since, ..Tracker::new(policy, self.on_success) }
+    }
+
     /// The task ended. `jitter` is drawn by the caller, from 0 to 1000.
     pub fn ended(&mut self, success: bool, now: Timestamp, jitter: u16) -> Verdict {
-        if success && self.batch {
+        if success && self.on_success == OnSuccess::Done {
             return Verdict::Done;
         }
         if self.since.is_never() || now.since(self.since) > self.interval {
@@ -114,7 +135,7 @@ mod tests {
 
     #[test]
     fn it_gives_up_after_the_attempts_and_starts_over_after_the_interval() {
-        let mut t = Tracker::new(Some(&policy(2, RestartMode::Fail)), JobType::Service);
+        let mut t = Tracker::new(Some(&policy(2, RestartMode::Fail)), OnSuccess::Restart);
         assert_eq!(delay(t.ended(false, at(0), 0)), 8);
         assert_eq!(delay(t.ended(true, at(1), 1000)), 10, "a service that ends well is started again; a quarter at random");
         assert_eq!(
@@ -126,21 +147,21 @@ mod tests {
 
     #[test]
     fn mode_delay_waits_for_the_end_of_the_interval() {
-        let mut t = Tracker::new(Some(&policy(1, RestartMode::Delay)), JobType::Service);
+        let mut t = Tracker::new(Some(&policy(1, RestartMode::Delay)), OnSuccess::Restart);
         assert_eq!(delay(t.ended(false, at(0), 0)), 8);
         assert_eq!(delay(t.ended(false, at(30), 0)), 70);
     }
 
     #[test]
-    fn a_batch_that_ends_well_is_done() {
-        let mut t = Tracker::new(Some(&policy(3, RestartMode::Fail)), JobType::Batch);
+    fn what_ends_by_itself_and_well_is_done() {
+        let mut t = Tracker::new(Some(&policy(3, RestartMode::Fail)), OnSuccess::Done);
         assert_eq!(t.ended(true, at(0), 0), Verdict::Done);
         assert_eq!(delay(t.ended(false, at(0), 0)), 8);
     }
 
     #[test]
     fn no_attempts_means_no_restart() {
-        let mut t = Tracker::new(Some(&policy(0, RestartMode::Fail)), JobType::Service);
+        let mut t = Tracker::new(Some(&policy(0, RestartMode::Fail)), OnSuccess::Restart);
         assert_eq!(t.ended(false, at(0), 0), Verdict::Fail { reason: "Policy allows no restarts".to_owned() });
     }
 }

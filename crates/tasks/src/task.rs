@@ -8,19 +8,22 @@
 //! | running | exited | backoff or dead (restart policy) | wake |
 //! | backoff | its moment came | starting | start |
 //! | waiting, backoff | `stop` | dead | |
-//! | starting, running | `stop` | stopping | signal, wake at the kill timeout |
+//! | running | `stop`, with a shutdown delay | delaying | wake at the delay's end |
+//! | starting, running; delaying when its moment came | `stop` | stopping | signal, wake at the kill timeout |
 //! | stopping | its moment came | stopping (forced) | kill |
-//! | stopping | exited, start failed | dead | |
+//! | delaying, stopping | exited, start failed | dead | |
 //! | dead | anything | dead | |
+//!
+//! When it may begin and when it is to stop is decided by [`crate::alloc`], from where all tasks of the group are.
+
+mod recover;
 
 use crate::{
     events,
-    restart::{Tracker, Verdict},
+    restart::{OnSuccess, Tracker, Verdict},
 };
-use floe_model::{
-    JobType, Nanos, Task, TaskState, Timestamp,
-    alloc::{TaskPhase, event},
-};
+use floe_model::{JobType, Nanos, Task, TaskEvent, TaskState, Timestamp, alloc::TaskPhase};
+pub use recover::Recovered;
 
 /// How a task ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,19 +47,6 @@ impl Exit {
     }
 }
 
-/// What became of a task while the agent was away.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Recovered {
-    /// It runs on under the same process.
-    Running,
-    /// It ended, and how is known.
-    Exited(Exit),
-    /// Nobody knows: the machine was restarted, or its supervisor died.
-    Lost(String),
-    /// It was never started.
-    NotStarted,
-}
-
 /// What the driver is to do for a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TaskStep {
@@ -76,6 +66,7 @@ enum Phase {
     Starting,
     Running,
     Backoff { until: Timestamp },
+    Delaying { until: Timestamp, why: String },
     Stopping { kill_at: Timestamp, forced: bool },
     Dead,
 }
@@ -87,6 +78,7 @@ pub struct TaskMachine {
     state: TaskState,
     tracker: Tracker,
     kill_timeout: Nanos,
+    shutdown_delay: Nanos,
 }
 
 impl TaskMachine {
@@ -97,83 +89,17 @@ impl TaskMachine {
         TaskMachine {
             phase: Phase::Waiting,
             state,
-            tracker: Tracker::new(task.restart_policy.as_ref(), job_type),
+            tracker: Tracker::new(task.restart_policy.as_ref(), OnSuccess::of(task, job_type)),
             kill_timeout: task.kill_timeout(),
+            shutdown_delay: task.shutdown_delay,
         }
     }
 
-    /// A task that was known before the agent started: `saved` is what was reported last. The restart count starts over. `unwanted` says
-    /// why the servers want it stopped, when they do: then its end is what they asked for, and it is not started again.
-    pub fn recover(
-        task: &Task,
-        job_type: JobType,
-        saved: TaskState,
-        recovered: Recovered,
-        unwanted: Option<&str>,
-        (now, jitter): (Timestamp, u16),
-    ) -> (Self, Vec<TaskStep>) {
-        let mut machine = TaskMachine { state: saved, ..TaskMachine::new(task, job_type, now) };
-        if machine.state.state == TaskPhase::Dead {
-            machine.phase = Phase::Dead;
-            return (machine, Vec::new());
-        }
-        let waits_until = machine.restart_at(&recovered);
-        if let Some(until) = waits_until {
-            machine.phase = Phase::Backoff { until };
-        } else if recovered != Recovered::NotStarted {
-            machine.phase = Phase::Running;
-        }
-        if recovered == Recovered::Running {
-            machine.has_started(now);
-        }
-        let stop = unwanted.map(|why| machine.stop(why, now)).unwrap_or_default();
-        let steps = match recovered {
-            _ if waits_until.is_some() => machine.tick(now),
-            Recovered::Running => stop,
-            Recovered::Exited(exit) => {
-                machine.has_started(exit.at);
-                machine.exited(&exit, now, jitter)
-            }
-            Recovered::Lost(reason) => {
-                machine.state.push_event(events::restore_failed(now, &reason));
-                machine.gone(now, jitter)
-            }
-            Recovered::NotStarted => Vec::new(),
-        };
-        (machine, steps)
-    }
-
-    /// Until when the task waited for its next start when it was saved: nothing of it ran then, and what was found is its last life, which
-    /// was judged already.
-    fn restart_at(&self, recovered: &Recovered) -> Option<Timestamp> {
-        // What the driver told of a start that came to nothing is no start.
-        let last = self.state.events.iter().rev().find(|e| e.event_type != event::DRIVER).filter(|e| e.event_type == event::RESTARTING)?;
-        let until = Timestamp(last.time).plus(Nanos(last.start_delay));
-        match recovered {
-            Recovered::Running | Recovered::NotStarted => None,
-            Recovered::Lost(_) => Some(until),
-            Recovered::Exited(exit) => (exit.at.0 <= last.time).then_some(until),
-        }
-    }
-
-    /// Notes a start that was not saved: the agent died between it and the news of it.
-    fn has_started(&mut self, at: Timestamp) {
-        self.state.state = TaskPhase::Running;
-        let last = self.state.events.iter().rev().find(|e| [event::STARTED, event::RESTARTING].contains(&e.event_type.as_str()));
-        if last.map_or(self.state.started_at.is_never(), |e| e.event_type == event::RESTARTING) {
-            self.state.started_at = at;
-            self.state.push_event(events::started(at));
-        }
-    }
-
-    /// It ended, and nobody knows how.
-    fn gone(&mut self, now: Timestamp, jitter: u16) -> Vec<TaskStep> {
-        if matches!(self.phase, Phase::Stopping { .. }) {
-            self.state.push_event(events::killed(now));
-            self.end(now);
-            return Vec::new();
-        }
-        self.judge(false, now, jitter)
+    /// Takes over what a newer version of the job says about its restarts and its end. What it was counted so far stays.
+    pub fn retune(&mut self, task: &Task) {
+        self.tracker = self.tracker.under(task.restart_policy.as_ref());
+        self.kill_timeout = task.kill_timeout();
+        self.shutdown_delay = task.shutdown_delay;
     }
 
     /// Where the task stands, as it is reported.
@@ -181,8 +107,12 @@ impl TaskMachine {
         &self.state
     }
     /// Notes that something happened to the task.
-    pub fn note(&mut self, event: floe_model::TaskEvent) {
+    pub fn note(&mut self, event: TaskEvent) {
         self.state.push_event(event);
+    }
+    /// True until it was asked to start for the first time.
+    pub fn is_waiting(&self) -> bool {
+        self.phase == Phase::Waiting
     }
     /// True when it ended for good.
     pub fn is_dead(&self) -> bool {
@@ -192,13 +122,21 @@ impl TaskMachine {
     pub fn has_failed(&self) -> bool {
         self.is_dead() && self.state.failed
     }
+    /// True when it ran, and ended for good without having failed.
+    pub fn ended_well(&self) -> bool {
+        self.is_dead() && self.has_run() && !self.state.failed
+    }
+    /// True once its process ran, whatever became of it.
+    pub fn has_run(&self) -> bool {
+        !self.state.started_at.is_never()
+    }
     /// True while its process runs and nobody asked it to stop.
     pub fn is_running(&self) -> bool {
         self.phase == Phase::Running
     }
     /// True when a process of it may exist.
     pub fn may_have_process(&self) -> bool {
-        matches!(self.phase, Phase::Starting | Phase::Running | Phase::Stopping { .. })
+        matches!(self.phase, Phase::Starting | Phase::Running | Phase::Delaying { .. } | Phase::Stopping { .. })
     }
 
     /// Everything around it is ready: it may start.
@@ -212,15 +150,22 @@ impl TaskMachine {
 
     /// Its process runs.
     pub fn started(&mut self, at: Timestamp) -> Vec<TaskStep> {
-        if self.phase == Phase::Starting {
-            self.phase = Phase::Running;
-            self.state.state = TaskPhase::Running;
-            self.state.started_at = at;
-            self.state.push_event(events::started(at));
-            return Vec::new();
+        match self.phase {
+            Phase::Starting => {
+                self.phase = Phase::Running;
+                self.state.state = TaskPhase::Running;
+                self.state.started_at = at;
+                self.state.push_event(events::started(at));
+                Vec::new()
+            }
+            // It was asked to stop before it ran: the signal went nowhere, so it is sent (again) now. It did run, and that counts.
+            Phase::Stopping { forced, .. } => {
+                self.state.state = TaskPhase::Running;
+                self.state.started_at = at;
+                if forced { vec![TaskStep::Kill] } else { vec![TaskStep::Signal] }
+            }
+            _ => Vec::new(),
         }
-        // It was asked to stop before it ran: the signal went nowhere, so it is sent (again) now.
-        if matches!(self.phase, Phase::Stopping { forced: false, .. }) { vec![TaskStep::Signal] } else { Vec::new() }
     }
 
     /// Its driver tells something about its start.
@@ -266,7 +211,7 @@ impl TaskMachine {
                 self.state.push_event(events::terminated(exit));
                 self.judge(exit.is_success(), now, jitter)
             }
-            Phase::Stopping { .. } => {
+            Phase::Delaying { .. } | Phase::Stopping { .. } => {
                 self.state.push_event(events::terminated(exit));
                 self.state.push_event(events::killed(now));
                 self.end(now);
@@ -310,37 +255,53 @@ impl TaskMachine {
         self.state.finished_at = now;
     }
 
-    /// It is to stop.
-    pub fn stop(&mut self, why: &str, now: Timestamp) -> Vec<TaskStep> {
+    /// It is to stop, after its delay; `cause` is what happened, for the events, and `why` the same for those that tell of the kill.
+    pub fn stop(&mut self, why: &str, cause: Option<TaskEvent>, now: Timestamp) -> Vec<TaskStep> {
+        if matches!(self.phase, Phase::Delaying { .. } | Phase::Stopping { .. } | Phase::Dead) {
+            return Vec::new();
+        }
+        self.state.failed |= cause.as_ref().is_some_and(|c| c.fails_task);
+        cause.into_iter().for_each(|c| self.state.push_event(c));
         match self.phase {
-            Phase::Waiting | Phase::Backoff { .. } => {
+            Phase::Running if self.shutdown_delay > Nanos::ZERO => {
+                let until = now.plus(self.shutdown_delay);
+                self.state.push_event(events::waiting_for_shutdown_delay(now, self.shutdown_delay, why));
+                self.phase = Phase::Delaying { until, why: why.to_owned() };
+                vec![TaskStep::WakeAt(until)]
+            }
+            Phase::Starting | Phase::Running => self.kill(why, now),
+            _ => {
                 self.state.push_event(events::killed(now));
                 self.end(now);
                 Vec::new()
             }
-            Phase::Starting | Phase::Running => {
-                let kill_at = now.plus(self.kill_timeout);
-                self.phase = Phase::Stopping { kill_at, forced: false };
-                self.state.push_event(events::killing(now, self.kill_timeout, why));
-                vec![TaskStep::Signal, TaskStep::WakeAt(kill_at)]
-            }
-            Phase::Stopping { .. } | Phase::Dead => Vec::new(),
         }
+    }
+
+    fn kill(&mut self, why: &str, now: Timestamp) -> Vec<TaskStep> {
+        let kill_at = now.plus(self.kill_timeout);
+        self.phase = Phase::Stopping { kill_at, forced: false };
+        self.state.push_event(events::killing(now, self.kill_timeout, why));
+        vec![TaskStep::Signal, TaskStep::WakeAt(kill_at)]
     }
 
     /// Time passed.
     pub fn tick(&mut self, now: Timestamp) -> Vec<TaskStep> {
-        match self.phase {
-            Phase::Backoff { until } if until <= now => {
+        match &self.phase {
+            Phase::Backoff { until } if *until <= now => {
                 self.phase = Phase::Starting;
                 vec![TaskStep::Start]
             }
-            Phase::Backoff { until } => vec![TaskStep::WakeAt(until)],
-            Phase::Stopping { kill_at, forced: false } if kill_at <= now => {
-                self.phase = Phase::Stopping { kill_at, forced: true };
+            Phase::Delaying { until, why } if *until <= now => {
+                let why = why.clone();
+                self.kill(&why, now)
+            }
+            Phase::Backoff { until } | Phase::Delaying { until, .. } => vec![TaskStep::WakeAt(*until)],
+            Phase::Stopping { kill_at, forced: false } if *kill_at <= now => {
+                self.phase = Phase::Stopping { kill_at: *kill_at, forced: true };
                 vec![TaskStep::Kill]
             }
-            Phase::Stopping { kill_at, forced: false } => vec![TaskStep::WakeAt(kill_at)],
+            Phase::Stopping { kill_at, forced: false } => vec![TaskStep::WakeAt(*kill_at)],
             _ => Vec::new(),
         }
     }

@@ -59,6 +59,10 @@ fn last_event(m: &AllocMachine, task: &str) -> String {
     m.task_states()[task].events.last().unwrap().event_type.clone()
 }
 
+fn kinds(m: &AllocMachine, task: &str) -> Vec<String> {
+    m.task_states()[task].events.iter().map(|e| e.event_type.clone()).collect()
+}
+
 #[test]
 fn a_service_starts_runs_and_is_stopped_in_order() {
     let mut m = AllocMachine::new(&alloc(&["t"], JobType::Service, 2), at(0));
@@ -90,11 +94,17 @@ fn a_task_that_fails_is_restarted_and_then_given_up_with_its_siblings() {
     m.handle(started("bad", 6), at(6), 0);
     let steps = m.handle(exited("bad", 1, 7), at(7), 0);
     assert_eq!(steps, vec![Step::Signal("good".to_owned()), Step::WakeAt(at(10)), Step::Report]);
-    assert_eq!(m.status().0, AllocClientStatus::Failed);
+    assert_eq!(
+        m.status(),
+        (AllocClientStatus::Running, "Tasks are stopping: a sibling failed".to_owned()),
+        "it holds what it has until all ended"
+    );
     assert_eq!(m.task_states()["bad"].restarts, 1);
-    assert_eq!(last_event(&m, "good"), event::SIBLING_FAILED);
+    assert_eq!(kinds(&m, "good").iter().rev().take(2).collect::<Vec<_>>(), [event::KILLING, event::SIBLING_FAILED]);
     assert_eq!(m.handle(exited("good", 0, 8), at(8), 0), vec![Step::CleanUp, Step::Report]);
     assert!(!m.task_states()["good"].failed);
+    let why = "Failed tasks: bad (Exceeded allowed attempts 1 in interval 1m40s and mode is \"fail\")";
+    assert_eq!(m.status(), (AllocClientStatus::Failed, why.to_owned()));
 }
 
 #[test]
@@ -142,7 +152,7 @@ fn stopping_while_a_task_starts_signals_it_when_it_runs() {
     let mut m = AllocMachine::new(&alloc(&["t"], JobType::Service, 2), at(0));
     m.handle(Input::Prepared, at(0), 0);
     assert_eq!(m.handle(stop(), at(1), 0), vec![Step::Signal("t".to_owned()), Step::WakeAt(at(4)), Step::Report]);
-    assert_eq!(m.handle(started("t", 2), at(2), 0), vec![Step::Signal("t".to_owned())]);
+    assert_eq!(m.handle(started("t", 2), at(2), 0), vec![Step::Signal("t".to_owned()), Step::Report]);
     assert_eq!(m.handle(exited("t", 0, 3), at(3), 0), vec![Step::CleanUp, Step::Report]);
 }
 

@@ -122,6 +122,9 @@ fn show_task(alloc: &Allocation, task: &str, state: &TaskState, short: bool) {
     if !state.finished_at.is_never() {
         rows.push(("Finished At", output::moment(state.finished_at.0)));
     }
+    if let Some(reason) = state.reason() {
+        rows.push(("Last Reason", reason));
+    }
     output::line(pairs(&rows));
     if short {
         return;

@@ -131,6 +131,9 @@ impl<'a> Monitor<'a> {
                     event::TASK_SETUP => (true, format!("ready: {} (task {task:?} of {id})", happened.display_message.to_lowercase())),
                     // The root file system is made together with the process, so both are said at once.
                     event::STARTED => (true, format!("started: task {task:?} of {id}, in its own root file system")),
+                    event::TERMINATED if happened.exit_code == 0 && happened.signal == 0 => {
+                        (true, format!("ended: task {task:?} of {id}, with success"))
+                    }
                     kind => (false, format!("{kind}: {} (task {task:?} of {id})", happened.display_message)),
                 };
                 if said.insert(key) {

@@ -170,7 +170,7 @@ fn items(items: &StringMap) -> Vec<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     fn args(words: &[&str]) -> VarPutArgs {

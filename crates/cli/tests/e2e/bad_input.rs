@@ -83,7 +83,6 @@ fn fields_that_are_not_acted_on_are_refused_by_name() {
         refused(base().set(|j| j["Periodic"] = json!({ "Enabled": true, "Spec": "* * * * *", "SpecType": "cron" })), &["periodic"]);
         refused(base().set(|j| j["Namespace"] = json!("other")), &["namespace"]);
         refused(base().set(|j| j["Update"]["Canary"] = json!(1)), &["canary"]);
-        refused(base().task(|t| t["Lifecycle"] = json!({ "Hook": "prestart" })), &["lifecycle"]);
         refused(base().task(|t| t["Artifacts"] = json!([{ "GetterSource": "http://x/y" }])), &["artifact"]);
         refused(base().task(|t| t["Config"]["cap_add"] = json!(["all"])), &["cap_add"]);
         refused(base().network("cni/foo"), &["cni/foo"]);

@@ -43,6 +43,7 @@ mod images;
 mod inventory;
 mod isolation;
 mod keyring;
+mod lifecycle;
 mod nodes;
 mod plan;
 mod ports;

@@ -91,8 +91,8 @@ fn what_cannot_be_planned_is_no_change() {
         plan(broken.to_str().unwrap()).fails(255, &["broken.hcl"]);
         world.floe(&["job", "plan"]).fails(255, &["FILE"]);
         world.floe(&["plan", "-nonsense", "x.hcl"]).fails(255, &["nonsense"]);
-        let refused = file_of(world, &service("refused", "true").task(|t| t["Leader"] = json!(true)));
-        plan(&refused).fails(255, &["not supported yet", "leader"]);
+        let refused = file_of(world, &service("refused", "true").task(|t| t["Kind"] = json!("x")));
+        plan(&refused).fails(255, &["not supported yet", "kind"]);
         // What finds no node is planned all the same, with what is missing.
         let big = file_of(world, &service("big", "true").task(|t| t["Resources"] = json!({ "CPU": 20, "MemoryMB": 100_000_000 })));
         let outcome = plan(&big);

@@ -102,7 +102,7 @@ fn what_others_have_is_left_alone_and_one_failure_stops_nobody_else() {
         declare(world, "1-by-hand.json", &idle("by-hand").copies(1));
         declare(world, "2-yours.json", &idle("yours").copies(1));
         world.file("jobs/3-broken.hcl", "job \"mine\" {");
-        declare(world, "4-refused.json", &idle("refused").task(|t| t["Leader"] = json!(true)));
+        declare(world, "4-refused.json", &idle("refused").task(|t| t["Kind"] = json!("x")));
         declare(world, "5-marked.json", &idle("marked").set(|j| j["Meta"] = json!({ OWNER: "me" })));
         declare(world, "6-twice.json", &idle("twice"));
         declare(world, "7-twice.json", &idle("twice"));

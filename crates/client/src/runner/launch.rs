@@ -30,18 +30,33 @@ pub(super) struct LaunchError {
     pub(super) fatal: bool,
 }
 
+/// Where the records of the other tasks must be before a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Records {
+    /// The shims know enough: what they remember leads to the same decision again.
+    MayLag,
+    /// On disk: an agent that finds this task must not judge the ends of the others anew.
+    AreWritten,
+}
+
 impl Runner {
     /// Starts a task beside the runner, and says what came of it.
-    pub(super) fn launch(&mut self, task: String) {
+    pub(super) fn launch(&mut self, task: String, records: Records) {
         let (shared, events) = (self.shared.clone(), self.events.clone());
         let given_up = CancellationToken::new();
         self.starting.insert(task.clone(), given_up.clone());
         let mut alloc = (*self.alloc).clone();
         alloc.network_status = self.network_status();
+        let files = spec::Files::of(&alloc, &task, self.machine.restarts(&task) > 0);
         let netns = self.attachment.as_ref().map(|a| a.netns.clone());
         tokio::spawn(async move {
             let id = alloc.id.clone();
-            let result = match given_up.run_until_cancelled(bring(&shared, &alloc, &task, netns, &events)).await {
+            if records == Records::AreWritten
+                && let Err(error) = shared.db.flush().await
+            {
+                tracing::error!(alloc = %id, %task, %error, "the client's state was not written before a task that runs after all others");
+            }
+            let result = match given_up.run_until_cancelled(bring(&shared, &alloc, &task, (netns, files), &events)).await {
                 // From here on it starts; who wants it to stop sends it a signal.
                 Some(Ok(spec)) => {
                     let id = id.clone();
@@ -68,7 +83,7 @@ async fn bring(
     shared: &Arc<Shared>,
     alloc: &Allocation,
     task: &str,
-    netns: Option<PathBuf>,
+    (netns, files): (Option<PathBuf>, spec::Files),
     events: &mpsc::Sender<Event>,
 ) -> Result<TaskSpec, LaunchError> {
     if netns.is_none() && super::prepare::has_own_network(alloc) {
@@ -77,7 +92,7 @@ async fn bring(
     }
     let fatal = |words| LaunchError { words, fatal: true };
     let owner = alloc.clone();
-    let draft = blocking(move |shared, task| spec::draft(shared, &owner, task, netns).map_err(fatal), shared, task).await?;
+    let draft = blocking(move |shared, task| spec::draft(shared, &owner, task, netns, files).map_err(fatal), shared, task).await?;
     let mut spec = match draft.spec.driver {
         Driver::Image => image::bring(shared, alloc, draft, events).await?,
         Driver::Exec | Driver::RawExec => draft.complete().map_err(fatal)?,

@@ -17,10 +17,11 @@ use crate::{
 };
 use floe_images::Images;
 use floe_model::alloc::AllocUpdate;
-use floe_model::{AllocId, Allocation, Node, Timestamp, alloc::AllocNetworkStatus};
+use floe_model::{AllocId, Allocation, Nanos, Node, Timestamp, alloc::AllocNetworkStatus};
 use floe_network::{Attachment, Network};
 use floe_runtime::{Signal, TaskProcess};
 use floe_tasks::{AllocMachine, Exit, Input, Recovered, Step};
+use launch::Records;
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -48,6 +49,8 @@ pub(crate) enum Event {
     Updated(Arc<Allocation>),
     /// It is to stop.
     Stop(String),
+    /// The node has had no servers for this long, which is as long as it may run without.
+    CutOff(Nanos),
     Prepared(Option<Attachment>),
     PrepareFailed(String),
     /// A driver tells how far it is with the start of a task.
@@ -185,6 +188,12 @@ impl Runner {
                 }
                 self.tell(Input::Stop { reason });
             }
+            Event::CutOff(after) => {
+                if let Some(preparing) = &self.preparing {
+                    preparing.cancel();
+                }
+                self.tell(Input::CutOff { after });
+            }
             Event::Prepared(attachment) => {
                 self.attachment = attachment;
                 self.prepared(Input::Prepared);
@@ -223,14 +232,19 @@ impl Runner {
     }
 
     fn act(&mut self, steps: Vec<Step>) {
+        // What is written down must not lag behind what is done.
+        if steps.contains(&Step::Report) {
+            self.report();
+        }
         for step in steps {
             match step {
-                Step::Start(task) => self.launch(task),
+                Step::Start(task) => self.launch(task, Records::MayLag),
+                Step::StartAfterAll(task) => self.launch(task, Records::AreWritten),
                 Step::Signal(task) => self.signal(&task),
                 Step::Kill(task) => self.kill(&task),
                 Step::CleanUp if self.preparing.is_some() => self.clean_up_due = true,
                 Step::CleanUp => self.clean_up(),
-                Step::Report => self.report(),
+                Step::Report => {}
                 Step::WakeAt(moment) => self.wake = Some(self.wake.map_or(moment, |w| w.min(moment))),
             }
         }

@@ -14,7 +14,10 @@ use floe_model::{
 use floe_runtime::{Driver, LogSpec, Resources, Signal, TaskDirs, TaskSpec};
 use floe_tasks::env::{Paths, Source, TaskEnv};
 use floe_template::Delimiters;
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 /// The search path inside of containers.
 pub(super) const EXEC_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -35,6 +38,24 @@ fn named_signal(task: &Task) -> Option<Signal> {
     Some(task).filter(|t| !t.kill_signal.is_empty()).map(|t| super::parse_signal(&t.kill_signal))
 }
 
+/// What becomes of the files of templates that an earlier start of the task wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Files {
+    /// Written anew.
+    Anew,
+    /// Left as they are: the task may have changed them. What templates put into the environment is the same at each start.
+    Keep,
+}
+
+impl Files {
+    /// What a start of this task does, as its policy says.
+    pub(super) fn of(alloc: &Allocation, task: &str, is_restart: bool) -> Files {
+        let task = alloc.job.as_deref().and_then(|j| j.group(&alloc.task_group)).and_then(|g| g.task(task));
+        let anew = task.and_then(|t| t.restart_policy.as_ref()).and_then(|p| p.render_templates).unwrap_or(false);
+        if is_restart && !anew { Files::Keep } else { Files::Anew }
+    }
+}
+
 /// A task on its way: its environment is complete, and its templates are rendered.
 pub(super) struct Draft {
     pub(super) spec: TaskSpec,
@@ -45,7 +66,7 @@ pub(super) struct Draft {
 }
 
 /// What is known of a task before its image is. Templates are rendered on the way.
-pub(super) fn draft(shared: &Shared, alloc: &Allocation, name: &str, netns: Option<PathBuf>) -> Result<Draft, String> {
+pub(super) fn draft(shared: &Shared, alloc: &Allocation, name: &str, netns: Option<PathBuf>, old: Files) -> Result<Draft, String> {
     let job = alloc.job.as_deref().ok_or("the allocation came without its job")?;
     let group = job.group(&alloc.task_group).ok_or("the job has no such group any more")?;
     let task = group.task(name).ok_or("the group has no such task any more")?;
@@ -70,7 +91,7 @@ pub(super) fn draft(shared: &Shared, alloc: &Allocation, name: &str, netns: Opti
     let source = Source { node: &shared.node, alloc, job, group, task, region: &shared.config.region, path: &search };
     let mut env = TaskEnv::new(source, &seen);
     for template in &task.templates {
-        render(template, &mut env, &paths.root, &own, &seen)?;
+        render(template, &mut env, (&paths.root, &own), &seen, old)?;
     }
     spec.resources = limits(shared, alloc, task);
     spec.cgroup_parent.clone_from(&shared.config.cgroup_parent);
@@ -106,7 +127,7 @@ fn logs(task: &Task, dir: PathBuf) -> LogSpec {
 }
 
 /// Renders a template: into a file, and into the environment when it says so.
-fn render(template: &Template, env: &mut TaskEnv, root: &std::path::Path, own: &std::path::Path, seen: &Paths) -> Result<(), String> {
+fn render(template: &Template, env: &mut TaskEnv, (root, own): (&Path, &Path), seen: &Paths, old: Files) -> Result<(), String> {
     let destination = env.interpolate(&template.dest_path);
     let failed = |e: &dyn std::fmt::Display| format!("template {:?}: {e}", template.dest_path);
     let delimiters = Delimiters { left: template.left_delim.clone(), right: template.right_delim.clone() };
@@ -115,7 +136,9 @@ fn render(template: &Template, env: &mut TaskEnv, root: &std::path::Path, own: &
     let mode = u32::from_str_radix(template.perms.trim_start_matches("0o"), 8).unwrap_or(0o644);
     let attributes = Attributes { mode, uid: id(template.uid), gid: id(template.gid) };
     let (folder, relative) = place(&destination, root, own, seen);
-    files::write_below(&folder, &relative, text.as_bytes(), attributes).map_err(|e| failed(&e))?;
+    if old == Files::Anew {
+        files::write_below(&folder, &relative, text.as_bytes(), attributes).map_err(|e| failed(&e))?;
+    }
     if template.envvars == Some(true) {
         env.extend(floe_template::parse_env_file(&text).map_err(|e| failed(&e))?);
     }
@@ -123,7 +146,7 @@ fn render(template: &Template, env: &mut TaskEnv, root: &std::path::Path, own: &
 }
 
 /// Where a destination lies: below the task's folder, or below the shared one when it is written as the task sees that, or as `alloc/`.
-fn place(destination: &str, root: &std::path::Path, own: &std::path::Path, seen: &Paths) -> (PathBuf, String) {
+fn place(destination: &str, root: &Path, own: &Path, seen: &Paths) -> (PathBuf, String) {
     if let Some(shared) = destination.strip_prefix("alloc/") {
         return (root.join("alloc"), shared.to_owned());
     }
@@ -203,7 +226,6 @@ fn limits(shared: &Shared, alloc: &Allocation, task: &Task) -> Resources {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     #[test]
     fn destinations_are_found_in_each_of_the_tasks_folders() {

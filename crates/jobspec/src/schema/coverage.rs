@@ -33,7 +33,7 @@ fn sample(kind: Kind, budget: &Budget) -> Value {
         Kind::TextsMap => map(list(text("x"))),
         Kind::Free => map(int(7)),
         Kind::Word(check) => {
-            let words = ["batch", "delay", "fibonacci", "task_states", "poststop", "signal"];
+            let words = ["batch", "delay", "fibonacci", "task_states", "poststop", "signal", "exited"];
             text(words.into_iter().find(|w| check(w).is_ok()).unwrap())
         }
         Kind::Refused(_) => Value::Null,

@@ -1,6 +1,6 @@
 //! The task and what stands in it.
 
-use floe_model::task::{ChangeMode, LifecycleHook};
+use floe_model::task::{AfterState, ChangeMode, LifecycleHook};
 use serde_json::{Value as Json, json};
 
 use super::{
@@ -38,6 +38,7 @@ const CHILDREN: &[Child] = &[
     many("constraint", "Constraints", &CONSTRAINT),
     many("affinity", "Affinities", &AFFINITY),
     one("lifecycle", "Lifecycle", &LIFECYCLE),
+    many("after", "After", &AFTER),
     one("resources", "Resources", &RESOURCES),
     one("restart", "RestartPolicy", &RESTART),
     one("logs", "LogConfig", &LOGS),
@@ -59,6 +60,12 @@ const CHILDREN: &[Child] = &[
 static LIFECYCLE: Schema = Schema {
     attrs: &[attr("hook", "Hook", Kind::Word(word::<LifecycleHook>)), attr("sidecar", "Sidecar", Kind::Bool)],
     required: &["hook"],
+    ..EMPTY
+};
+
+static AFTER: Schema = Schema {
+    attrs: &[attr("task", "Task", Kind::Text), attr("state", "State", Kind::Word(word::<AfterState>))],
+    required: &["task"],
     ..EMPTY
 };
 

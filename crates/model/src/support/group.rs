@@ -5,7 +5,7 @@ use crate::{
     JobType, Nanos, TaskGroup,
     canonical::default_migrate,
     consul::Consul,
-    group::{EphemeralDisk, RestartPolicy},
+    group::{DisconnectStrategy, EphemeralDisk},
     network::{DEFAULT_HOST_NETWORK, NetworkMode, NetworkResource, Port},
     report::{Report, labelled, quoted},
 };
@@ -20,18 +20,18 @@ pub(super) fn group(r: &mut Report, job_type: JobType, group: &TaskGroup) {
         spreads: _,
         reschedule_policy: _,
         meta: _,
+        restart_policy: _,
+        shutdown_delay: _,
+        max_run_duration: _,
         // Looked at.
         tasks,
         volumes,
-        restart_policy,
         disconnect,
         ephemeral_disk,
         update: updates,
         migrate,
         networks,
         services,
-        shutdown_delay,
-        max_run_duration,
         stop_after_client_disconnect,
         max_client_disconnect,
         scaling,
@@ -41,8 +41,14 @@ pub(super) fn group(r: &mut Report, job_type: JobType, group: &TaskGroup) {
     for (i, label) in volumes.keys().enumerate() {
         r.refuse_if(true, &labelled("volume", label, i), "");
     }
-    restart_policy.iter().for_each(|p| r.within("restart", |r| restart(r, p)));
-    r.refuse_if(disconnect.is_some(), "disconnect", "allocations of a lost node are replaced; remove it");
+    if let Some(DisconnectStrategy { stop_on_client_after: _, lost_after, replace, reconcile }) = disconnect {
+        r.within("disconnect", |r| {
+            r.refuse_if(lost_after.is_some(), "lost_after", "allocations of a node that is down are lost, and replaced; remove it");
+            r.refuse_if(*replace == Some(false), "replace", "allocations of a node that is down are replaced; remove it");
+            let best = matches!(reconcile.as_str(), "" | "best_score");
+            r.refuse_if(!best, &format!("reconcile {}", quoted(reconcile)), "the one that was placed last is kept; remove it");
+        });
+    }
     if let Some(EphemeralDisk { size_mb: _, sticky, migrate }) = ephemeral_disk {
         r.within("ephemeral_disk", |r| {
             r.refuse_if(*sticky == Some(true), "sticky", "a replacement starts with an empty disk; remove it");
@@ -57,15 +63,13 @@ pub(super) fn group(r: &mut Report, job_type: JobType, group: &TaskGroup) {
         r.within(labelled("service", &s.name, i), |r| service::service(r, s));
     }
     let is_set = |span: Option<Nanos>| span.is_some_and(|s| s != Nanos::ZERO);
-    r.refuse_if(is_set(*shutdown_delay), "shutdown_delay", "set it to 0 or remove it");
-    r.refuse_if(is_set(*max_run_duration), "max_run_duration", "let the task end itself, for example with timeout(1)");
     r.refuse_if(is_set(*stop_after_client_disconnect), "stop_after_client_disconnect", "remove it");
     r.refuse_if(is_set(*max_client_disconnect), "max_client_disconnect", "remove it");
     r.refuse_if(*prevent_reschedule_on_lost == Some(true), "prevent_reschedule_on_lost", "remove it");
     r.refuse_if(scaling.is_some(), "scaling", "set count");
     r.refuse_if(asks_consul(consul.as_ref()), "consul", "services go to the cluster's own registry");
     for (i, t) in tasks.iter().enumerate() {
-        r.within(labelled("task", &t.name, i), |r| task::task(r, group, t));
+        r.within(labelled("task", &t.name, i), |r| task::task(r, t));
     }
 }
 
@@ -74,11 +78,6 @@ pub(crate) fn asks_consul(consul: Option<&Consul>) -> bool {
     consul.is_some_and(|Consul { namespace, cluster, partition }| {
         !namespace.is_empty() || !partition.is_empty() || !matches!(cluster.as_str(), "" | "default")
     })
-}
-
-pub(super) fn restart(r: &mut Report, p: &RestartPolicy) {
-    let RestartPolicy { interval: _, attempts: _, delay: _, mode: _, render_templates } = p;
-    r.refuse_if(*render_templates == Some(true), "render_templates", "set it to false or remove it");
 }
 
 /// A group's network. `mbits` has no effect in the job language itself; `validate` warns of it.

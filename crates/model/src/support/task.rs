@@ -1,11 +1,8 @@
 //! What floe does not act on in a task.
 
-use super::{
-    group::{asks_consul, restart},
-    service,
-};
+use super::{group::asks_consul, service};
 use crate::{
-    Nanos, Task, TaskGroup, Value,
+    Nanos, Task, Value,
     report::{Report, labelled, quoted},
     resources::Resources,
     task::{ChangeMode, LogConfig, Template},
@@ -13,7 +10,7 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-pub(super) fn task(r: &mut Report, group: &TaskGroup, task: &Task) {
+pub(super) fn task(r: &mut Report, task: &Task) {
     let Task {
         // Acted on.
         name: _,
@@ -24,23 +21,24 @@ pub(super) fn task(r: &mut Report, group: &TaskGroup, task: &Task) {
         meta: _,
         kill_timeout: _,
         kill_signal: _,
+        restart_policy: _,
+        lifecycle: _,
+        after: _,
+        leader: _,
+        shutdown_delay: _,
         // Looked at.
         driver,
         config,
         services,
         resources: amounts,
-        restart_policy,
         log_config,
         templates,
-        lifecycle,
         artifacts,
         vault,
         consul,
         dispatch_payload,
         volume_mounts,
         csi_plugin_config,
-        leader,
-        shutdown_delay,
         kind,
         scaling_policies,
         secrets,
@@ -54,22 +52,16 @@ pub(super) fn task(r: &mut Report, group: &TaskGroup, task: &Task) {
         r.within(labelled("service", &s.name, i), |r| service::service(r, s));
     }
     amounts.iter().for_each(|a| r.within("resources", |r| resources(r, driver, a)));
-    // A policy that is the group's own was refused there.
-    let own = restart_policy.iter().filter(|p| group.restart_policy.as_ref() != Some(*p));
-    own.for_each(|p| r.within("restart", |r| restart(r, p)));
     log_config.iter().for_each(|l| r.within("logs", |r| logs(r, l)));
     for (i, t) in templates.iter().enumerate() {
         r.within(labelled("template", &t.dest_path, i), |r| template(r, t));
     }
-    r.refuse_if(lifecycle.is_some(), "lifecycle", "all tasks of a group start together");
     r.refuse_if(!artifacts.is_empty(), "artifact", "put the file on the node, or let the task fetch it");
     r.refuse_if(vault.is_some(), "vault", "");
     r.refuse_if(asks_consul(consul.as_ref()), "consul", "services go to the cluster's own registry");
     r.refuse_if(dispatch_payload.is_some(), "dispatch_payload", "");
     r.refuse_if(!volume_mounts.is_empty(), "volume_mount", "");
     r.refuse_if(csi_plugin_config.is_some(), "csi_plugin", "");
-    r.refuse_if(*leader, "leader", "the group ends when all its tasks have ended; remove it");
-    r.refuse_if(*shutdown_delay != Nanos::ZERO, "shutdown_delay", "set it to 0 or remove it");
     r.refuse_if(!kind.is_empty(), "kind", "");
     r.refuse_if(!scaling_policies.is_empty(), "scaling", "set cpu and memory");
     r.refuse_if(!secrets.is_empty(), "secret", "");

@@ -1,6 +1,6 @@
 //! Rules of a group.
 
-use super::{MAX_TASKS, constraint, job::system_preferences, names, network, policy, service, task};
+use super::{MAX_TASKS, constraint, job::system_preferences, names, network, order, policy, service, task};
 use crate::{
     Job, JobType, Nanos, TaskGroup,
     group::EphemeralDisk,
@@ -65,7 +65,7 @@ pub(super) fn group(report: &mut Report, job: &Job, group: &TaskGroup) {
     }
     network::group_networks(report, group, networks);
     service::services(report, group, None, services);
-    group_tasks(report, group, tasks);
+    group_tasks(report, job_type, group, tasks);
 }
 
 fn counts(report: &mut Report, job_type: JobType, count: i64, scaling: Option<&crate::job::ScalingPolicy>) {
@@ -107,7 +107,7 @@ fn volume(report: &mut Report, job_type: JobType, v: &VolumeRequest) {
     report.word("attachment_mode", attachment_mode, &["file-system", "block-device"]);
 }
 
-fn group_tasks(report: &mut Report, group: &TaskGroup, tasks: &[crate::Task]) {
+fn group_tasks(report: &mut Report, job_type: JobType, group: &TaskGroup, tasks: &[crate::Task]) {
     if !report.list_of("tasks", tasks.len(), MAX_TASKS) {
         return;
     }
@@ -122,4 +122,5 @@ fn group_tasks(report: &mut Report, group: &TaskGroup, tasks: &[crate::Task]) {
     for (i, t) in tasks.iter().enumerate() {
         report.within(labelled("task", &t.name, i), |r| task::task(r, group, t));
     }
+    order::order(report, job_type, group);
 }

@@ -33,6 +33,8 @@ pub(super) fn task(report: &mut Report, group: &TaskGroup, task: &Task) {
         // Counted in the group.
         lifecycle: _,
         leader: _,
+        // Judged with the other tasks of the group.
+        after: _,
         // Refused by `support`; the rules come with them.
         artifacts: _,
         vault: _,

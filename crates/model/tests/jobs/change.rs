@@ -35,6 +35,8 @@ fn what_a_task_was_started_with_cannot_change_under_it() {
         ("/TaskGroups/0/Tasks/0/Identities", json!([{}]), "task \"server\": identity changed"),
         ("/TaskGroups/0/Tasks/0/VolumeMounts", json!([{}]), "task \"server\": volume_mount changed"),
         ("/TaskGroups/0/Tasks/0/CSIPluginConfig", json!({}), "task \"server\": csi_plugin changed"),
+        ("/TaskGroups/0/Tasks/0/Lifecycle", json!({"Hook": "poststop"}), "task \"server\": lifecycle changed"),
+        ("/TaskGroups/0/Tasks/0/After", json!([{"Task": "x"}]), "task \"server\": after changed"),
         ("/TaskGroups/0/Tasks/0/Name", json!("other"), "task \"server\" is gone"),
         ("/TaskGroups/0/Tasks/1", json!({"Name": "side"}), "the number of tasks changed from 1 to 2"),
         ("/TaskGroups/0/Networks/0/Mode", json!("host"), "network changed"),
@@ -79,7 +81,7 @@ fn the_rest_is_taken_over_in_place() {
         ("/TaskGroups/0/Tasks/0/Constraints", json!([{"LTarget": "a", "RTarget": "b"}])),
         ("/TaskGroups/0/Tasks/0/Services", json!([{"Name": "x"}])),
         ("/TaskGroups/0/Tasks/0/ShutdownDelay", json!("1s")),
-        ("/TaskGroups/0/Tasks/0/Lifecycle", json!({"Hook": "poststop"})),
+        ("/TaskGroups/0/Tasks/0/Leader", json!(true)),
         ("/TaskGroups/1", json!({"Name": "another"})),
         ("/TaskGroups/0/Consul", json!({})),
     ];

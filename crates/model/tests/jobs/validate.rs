@@ -4,6 +4,7 @@ mod bounds;
 mod constraints;
 mod job;
 mod network;
+mod order;
 mod policies;
 mod tasks;
 

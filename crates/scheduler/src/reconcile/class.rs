@@ -15,6 +15,8 @@ pub(super) enum Class {
     Live,
     Moving,
     Lost(&'static str),
+    /// Its node is down, and ends it by itself before then.
+    LostLater(Timestamp),
     FailedNow(Nanos),
     FailedLater(Timestamp),
     FailedKept,
@@ -41,7 +43,10 @@ pub(super) fn classify(inputs: &Inputs<'_>, alloc: &Allocation) -> Class {
 
 fn classify_running(inputs: &Inputs<'_>, alloc: &Allocation) -> Class {
     match lost(inputs.view, alloc) {
-        Some(why) => Class::Lost(why),
+        Some(why) => match ended_by_node(inputs.view, alloc).filter(|at| *at > inputs.now) {
+            Some(at) => Class::LostLater(at),
+            None => Class::Lost(why),
+        },
         None if alloc.desired_transition.migrate == Some(true) => Class::Moving,
         None => Class::Live,
     }
@@ -54,6 +59,17 @@ pub(crate) fn lost(view: &floe_state::State, alloc: &Allocation) -> Option<&'sta
         Some(NodeStatus::Down | NodeStatus::Disconnected) => Some(words::NODE_DOWN),
         Some(NodeStatus::Ready | NodeStatus::Initializing) => None,
     }
+}
+
+/// When the node, cut off from the servers, has ended the allocation by itself; `None` where nobody asked it to. Nodes count from the end of their
+/// lease, and count as down here only after that.
+fn ended_by_node(view: &floe_state::State, alloc: &Allocation) -> Option<Timestamp> {
+    let group = alloc.job.as_deref()?.group(&alloc.task_group)?;
+    let span = group.stop_on_client_after()?;
+    let node = view.node(&alloc.node_id)?;
+    // The moment is kept in whole seconds, rounded down.
+    let down = Timestamp(node.status_updated_at.saturating_add(1).saturating_mul(1_000_000_000));
+    Some(down.plus(span).plus(group.longest_stop()))
 }
 
 fn classify_failed(inputs: &Inputs<'_>, alloc: &Allocation) -> Class {

@@ -7,6 +7,7 @@
 //! | live | it runs or will run on a node that answers | kept, updated in place or replaced |
 //! | moving | a user (or a drain) wants it elsewhere | stopped and placed again |
 //! | lost | its node is down or gone | stopped as lost and placed again |
+//! | lost later | as above, but the node ends it by itself (`stop_on_client_after`) | waited for, then lost |
 //! | failed | the client gave up | replaced now, later, or never, by the group's policy |
 
 mod class;
@@ -43,6 +44,8 @@ pub(crate) struct Needs<'a> {
     pub(crate) surplus: Vec<&'a Allocation>,
     /// To be stopped as lost, with the reason.
     pub(crate) lost: Vec<(&'a Allocation, &'static str)>,
+    /// To be looked at again at that time: until then their nodes may still run them.
+    pub(crate) lost_later: Vec<(&'a Allocation, Timestamp)>,
     /// To be stopped and placed again.
     pub(crate) moving: Vec<&'a Allocation>,
     /// To be changed in place.
@@ -69,6 +72,7 @@ struct Slots<'a> {
     live: Vec<&'a Allocation>,
     done: Vec<&'a Allocation>,
     moving: Vec<&'a Allocation>,
+    lost_later: Vec<(&'a Allocation, Timestamp)>,
     failed_now: Vec<(&'a Allocation, Nanos)>,
     failed_later: Vec<(&'a Allocation, Timestamp)>,
     /// Failed and not replaced, or replaced by an evaluation that is under way.
@@ -78,17 +82,19 @@ struct Slots<'a> {
 impl<'a> Slots<'a> {
     fn len(&self) -> usize {
         let failed = self.failed_now.len() + self.failed_later.len() + self.failed_kept.len();
-        self.live.len() + self.done.len() + self.moving.len() + failed
+        self.live.len() + self.done.len() + self.moving.len() + self.lost_later.len() + failed
     }
 
     fn iter(&self) -> impl Iterator<Item = &'a Allocation> {
         let failed = self.failed_now.iter().map(|(a, _)| *a).chain(self.failed_later.iter().map(|(a, _)| *a));
+        let failed = failed.chain(self.lost_later.iter().map(|(a, _)| *a));
         self.live.iter().chain(&self.done).chain(&self.moving).chain(&self.failed_kept).copied().chain(failed)
     }
 
     fn remove(&mut self, gone: &BTreeSet<&AllocId>) {
         self.live.retain(|a| !gone.contains(&a.id));
         self.moving.retain(|a| !gone.contains(&a.id));
+        self.lost_later.retain(|(a, _)| !gone.contains(&a.id));
         self.failed_kept.retain(|a| !gone.contains(&a.id));
         self.failed_now.retain(|(a, _)| !gone.contains(&a.id));
         self.failed_later.retain(|(a, _)| !gone.contains(&a.id));
@@ -116,6 +122,7 @@ pub(crate) fn reconcile<'a>(
             Class::Live => slots.live.push(alloc),
             Class::Moving => slots.moving.push(alloc),
             Class::Lost(why) => needs.lost.push((alloc, why)),
+            Class::LostLater(at) => slots.lost_later.push((alloc, at)),
             Class::FailedNow(delay) => slots.failed_now.push((alloc, delay)),
             Class::FailedLater(at) => slots.failed_later.push((alloc, at)),
             Class::FailedKept => slots.failed_kept.push(alloc),

@@ -29,7 +29,8 @@ pub(super) fn plan<'a>(inputs: &Inputs<'a>, slots: Slots<'a>, stays: &mut dyn Fn
     needs.held_back += replace.len().saturating_sub(room) as u64;
     replace.truncate(room);
     needs.replace = replace;
-    needs.ignored += (slots.done.len() + slots.failed_later.len()) as u64;
+    needs.ignored += (slots.done.len() + slots.failed_later.len() + slots.lost_later.len()) as u64;
+    needs.lost_later = slots.lost_later;
     needs.moving = slots.moving;
     needs.failed_now = slots.failed_now;
     needs.failed_later = slots.failed_later;

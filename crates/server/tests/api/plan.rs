@@ -81,7 +81,7 @@ async fn what_finds_no_node_is_said_with_what_is_missing() {
 async fn what_would_be_refused_is_refused_here_in_the_same_words() {
     let world = World::new().await;
     let mut wrong = web();
-    wrong["TaskGroups"][0]["Tasks"][0]["Leader"] = json!(true);
+    wrong["TaskGroups"][0]["Tasks"][0]["Kind"] = json!("x");
     let register = world.put("/v1/jobs", &json!({"Job": wrong})).await;
     world.put("/v1/job/web/plan", &plan(&wrong)).await.fails(400, &register.text());
     assert!(register.text().contains("not supported yet"), "{}", register.text());

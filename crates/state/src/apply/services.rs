@@ -4,8 +4,9 @@
 //! removes its services, before the client has even heard of it.
 
 use super::writer::{Writer, service_key};
+use crate::command::TASKS_IN_ORDER;
 use floe_model::{
-    AllocClientStatus, AllocDesiredStatus, AllocId, Allocation, Job, Node, NodeId, NodeStatus, ServiceRegistration, TaskGroup,
+    AllocClientStatus, AllocDesiredStatus, AllocId, Allocation, Job, Node, NodeId, NodeStatus, ServiceRegistration, TaskGroup, TaskState,
     alloc::TaskPhase,
     network::PortMapping,
     service::{PROVIDER_NATIVE, Service},
@@ -15,7 +16,8 @@ use std::collections::BTreeMap;
 impl Writer<'_> {
     /// Brings the registrations of an allocation in line with what it is now.
     pub(super) fn sync_services(&mut self, alloc: &Allocation) {
-        let wanted = self.state.node(&alloc.node_id).map(|node| wanted(alloc, node)).unwrap_or_default();
+        let in_order = self.state.cluster_version() >= TASKS_IN_ORDER;
+        let wanted = self.state.node(&alloc.node_id).map(|node| wanted(alloc, node, in_order)).unwrap_or_default();
         let present: Vec<_> = self.state.services_of_alloc(&alloc.id).cloned().collect();
         for old in &present {
             if !wanted.contains_key(&old.id) {
@@ -54,7 +56,7 @@ impl Writer<'_> {
 }
 
 /// The registrations that an allocation should have, by id.
-fn wanted(alloc: &Allocation, node: &Node) -> BTreeMap<String, ServiceRegistration> {
+fn wanted(alloc: &Allocation, node: &Node, in_order: bool) -> BTreeMap<String, ServiceRegistration> {
     let mut wanted = BTreeMap::new();
     let runs = alloc.client_status == AllocClientStatus::Running && alloc.desired_status == AllocDesiredStatus::Run;
     let Some(job) = alloc.job.as_deref().filter(|_| runs && node.status != NodeStatus::Down) else { return wanted };
@@ -64,7 +66,7 @@ fn wanted(alloc: &Allocation, node: &Node) -> BTreeMap<String, ServiceRegistrati
             wanted.insert(registration.id.clone(), registration);
         }
     };
-    for service in &group.services {
+    for service in group.services.iter().filter(|_| !in_order || serves(alloc, group)) {
         add(&format!("group-{}", group.name), service);
     }
     for task in &group.tasks {
@@ -75,6 +77,15 @@ fn wanted(alloc: &Allocation, node: &Node) -> BTreeMap<String, ServiceRegistrati
         }
     }
     wanted
+}
+
+/// True while a main task does the group's work (or is about to be started again), and nothing ended that ends the group: not while prestart tasks
+/// run, nor while siblings of one that failed, sidecars and poststop tasks come to their end.
+fn serves(alloc: &Allocation, group: &TaskGroup) -> bool {
+    let states = || group.tasks.iter().filter_map(|t| Some((t, alloc.task_states.get(&t.name)?)));
+    let ends = states().any(|(t, s)| s.state == TaskPhase::Dead && (s.failed || t.leader));
+    let works = |s: &TaskState| s.state == TaskPhase::Running || (s.state == TaskPhase::Pending && !s.started_at.is_never());
+    !ends && states().any(|(t, s)| t.lifecycle.is_none() && works(s))
 }
 
 fn registration(

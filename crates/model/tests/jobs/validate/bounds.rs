@@ -42,6 +42,10 @@ fn every_bound_holds_at_the_limit_and_one_past_it() {
     for place in ["/Constraints", "/TaskGroups/0/Constraints", "/TaskGroups/0/Tasks/0/Constraints", "/Affinities"] {
         bound(MAX_PATTERNS, "regular expressions are allowed", |n| vec![(place, patterns(n, "^x$"))]);
     }
+    bound(MAX_LIST, "after are allowed", |n| {
+        let other = json!({ "Name": "other", "Driver": "exec", "Config": { "command": "/bin/true" } });
+        vec![("/TaskGroups/0/Tasks/1", other), ("/TaskGroups/0/Tasks/0/After", json!(vec![json!({ "Task": "other" }); n]))]
+    });
     bound(MAX_LIST, "meta may have at most", |n| vec![("/Meta", (0..n).map(|i| (format!("k{i}"), json!("v"))).collect())]);
     bound(MAX_LIST, "args may have at most", |n| vec![("/TaskGroups/0/Tasks/0/Config/args", json!(vec!["a"; n]))]);
     bound(MAX_ARGUMENT_BYTES, "args must be at most", |n| vec![("/TaskGroups/0/Tasks/0/Config/args", json!([text(n)]))]);
