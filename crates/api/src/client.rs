@@ -8,9 +8,9 @@ pub use error::ApiError;
 use crate::{
     reason::{REASON_HEADER, Reason},
     types::{
-        AgentHealth, AgentSelf, AllocStopResponse, AllocationListStub, JobDeregisterResponse, JobListStub, JobPlanRequest, JobPlanResponse,
-        JobRegisterRequest, JobRegisterResponse, JobValidateRequest, JobValidateResponse, NodeListStub, ServiceListStub, Variable,
-        VariableMetadata,
+        AgentHealth, AgentSelf, AllocRestartRequest, AllocSignalRequest, AllocStopResponse, AllocationListStub, JobDeregisterResponse,
+        JobListStub, JobPlanRequest, JobPlanResponse, JobRegisterRequest, JobRegisterResponse, JobValidateRequest, JobValidateResponse,
+        NodeListStub, ServiceListStub, Variable, VariableMetadata,
     },
 };
 use bytes::Bytes;
@@ -422,6 +422,24 @@ impl ApiClient {
     /// As [`ApiClient::get`].
     pub async fn delete(&self, path: &str, query: &[(&str, String)]) -> Result<(), ApiError> {
         self.send(Method::DELETE, path, query, None, Some(ANSWER_TIMEOUT)).await.map(drop)
+    }
+
+    /// Starts tasks of an allocation anew, in place: this one, or all that run.
+    ///
+    /// # Errors
+    /// As [`ApiClient::get`].
+    pub async fn restart_tasks(&self, alloc: &str, task: Option<&str>) -> Result<(), ApiError> {
+        let request = AllocRestartRequest { task_name: task.unwrap_or_default().to_owned(), all_tasks: false };
+        self.put::<serde_json::Value>(&format!("/v1/client/allocation/{}/restart", escape(alloc)), &[], &request).await.map(drop)
+    }
+
+    /// Sends a signal to tasks of an allocation: to this one, or to all that run.
+    ///
+    /// # Errors
+    /// As [`ApiClient::get`].
+    pub async fn signal_tasks(&self, alloc: &str, task: Option<&str>, signal: &str) -> Result<(), ApiError> {
+        let request = AllocSignalRequest { task: task.unwrap_or_default().to_owned(), signal: signal.to_owned() };
+        self.put::<serde_json::Value>(&format!("/v1/client/allocation/{}/signal", escape(alloc)), &[], &request).await.map(drop)
     }
 
     /// A variable with what it holds.

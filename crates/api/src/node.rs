@@ -53,6 +53,58 @@ pub struct LogPiece {
     pub data: Bytes,
 }
 
+/// What somebody wants of tasks that run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TaskAction {
+    /// Start them anew, in place.
+    Restart,
+    /// Send them this signal, such as `SIGHUP`.
+    Signal(String),
+}
+
+/// See [`NodeApi::act`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActRequest {
+    /// The allocation.
+    pub alloc: AllocId,
+    /// The task; all that run when there is none.
+    pub task: Option<String>,
+    /// What is wanted.
+    pub action: TaskAction,
+}
+
+/// What was not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ActError {
+    /// The node does not have the allocation.
+    #[error("allocation {0:?} is not on this node")]
+    UnknownAlloc(AllocId),
+    /// The allocation has no such task.
+    #[error("task {task:?} not found in allocation {alloc:?}; its tasks are: {tasks}")]
+    UnknownTask {
+        /// The allocation.
+        alloc: AllocId,
+        /// The task that was asked for.
+        task: String,
+        /// The tasks that there are.
+        tasks: String,
+    },
+    /// There is nobody to hear it.
+    #[error("{0}: nothing was done")]
+    NotRunning(String),
+    /// No such signal.
+    #[error("invalid signal {0:?}: name one, such as SIGHUP")]
+    InvalidSignal(String),
+    /// The process is not to be reached.
+    #[error("signal task {task:?}: {why}")]
+    Signal {
+        /// The task.
+        task: String,
+        /// Why.
+        why: String,
+    },
+}
+
 /// Output that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -111,4 +163,7 @@ pub trait NodeApi: Send + Sync + 'static {
     fn samples(&self) -> Vec<Sample>;
     /// A task's output, as it comes.
     fn logs(&self, request: LogRequest) -> BoxFuture<'static, Result<BoxStream<'static, Result<LogPiece, LogError>>, LogError>>;
+
+    /// Does something to tasks that run; returns when it was begun.
+    fn act(&self, request: ActRequest) -> BoxFuture<'static, Result<(), ActError>>;
 }

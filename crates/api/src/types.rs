@@ -314,6 +314,18 @@ wire! {
         "Key" key: RootKeyMeta,
     }
 
+    /// Tasks are to be started anew.
+    pub struct AllocRestartRequest {
+        "TaskName" task_name: String,
+        "AllTasks" all_tasks: bool,
+    }
+
+    /// Tasks get a signal.
+    pub struct AllocSignalRequest {
+        "Task" task: String,
+        "Signal" signal: String,
+    }
+
     /// A variable with what it holds.
     pub struct Variable {
         "Namespace" namespace: Namespace,

@@ -64,7 +64,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: JobCommand,
     },
-    /// Allocations: status, logs, stop
+    /// Allocations: status, logs, stop, restart, signal
     Alloc {
         #[command(subcommand)]
         command: AllocCommand,
@@ -196,6 +196,10 @@ pub(crate) enum AllocCommand {
     Logs(AllocLogsArgs),
     /// Stop an allocation; it is replaced
     Stop(AllocStopArgs),
+    /// Start tasks that run anew, in place
+    Restart(AllocRestartArgs),
+    /// Send tasks that run a signal
+    Signal(AllocSignalArgs),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -243,6 +247,33 @@ pub(crate) struct AllocLogsArgs {
     /// With -tail, begin this many bytes before the end
     #[arg(short = 'c', value_name = "BYTES", conflicts_with = "lines")]
     pub(crate) bytes: Option<u64>,
+}
+
+/// Which tasks of which allocation.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TasksArgs {
+    /// The allocation's id or the beginning of it
+    pub(crate) alloc: String,
+    /// The task; all that run when left out
+    pub(crate) task: Option<String>,
+    /// The task, as a flag
+    #[arg(long = "task", value_name = "NAME", conflicts_with = "task")]
+    pub(crate) task_flag: Option<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AllocRestartArgs {
+    #[command(flatten)]
+    pub(crate) tasks: TasksArgs,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AllocSignalArgs {
+    #[command(flatten)]
+    pub(crate) tasks: TasksArgs,
+    /// The signal
+    #[arg(short = 's', value_name = "SIGNAL", default_value = "SIGKILL")]
+    pub(crate) signal: String,
 }
 
 #[derive(Clone, Debug, Args)]

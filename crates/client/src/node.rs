@@ -15,7 +15,7 @@ use crate::{
 };
 use floe_api::{
     NodeApi,
-    node::{LogError, LogPiece, LogRequest, Sample},
+    node::{ActError, ActRequest, LogError, LogPiece, LogRequest, Sample},
     types::PartHealth,
 };
 use floe_images::Images;
@@ -481,6 +481,16 @@ impl NodeApi for Client {
             sample("nomad_client_unallocated_memory", "mebibytes of memory that are free", free.memory_mb as f64),
             sample("nomad_client_unallocated_disk", "mebibytes of disk that are free", free.disk_mb as f64),
         ]
+    }
+
+    fn act(&self, request: ActRequest) -> BoxFuture<'static, Result<(), ActError>> {
+        let entry = self.inner.registry.get(&request.alloc);
+        Box::pin(async move {
+            match entry {
+                Some(entry) => entry.runner.act(request).await,
+                None => Err(ActError::UnknownAlloc(request.alloc)),
+            }
+        })
     }
 
     fn logs(&self, request: LogRequest) -> BoxFuture<'static, Result<BoxStream<'static, Result<LogPiece, LogError>>, LogError>> {

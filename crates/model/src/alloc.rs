@@ -196,6 +196,7 @@ pub mod event {
     pub const SIBLING_FAILED: &str = "Sibling Task Failed";
     pub const RESTORE_FAILED: &str = "Failed Restoring Task";
     pub const RESTART_SIGNALED: &str = "Restart Signaled";
+    pub const SIGNALING: &str = "Signaling";
     pub const LEADER_DEAD: &str = "Leader Task Dead";
     pub const MAIN_DEAD: &str = "Main Tasks Dead";
     pub const WAITING_FOR_SHUTDOWN_DELAY: &str = "Waiting for shutdown delay";

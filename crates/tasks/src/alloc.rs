@@ -91,6 +91,20 @@ pub enum Input {
         /// How.
         exit: Exit,
     },
+    /// Somebody wants a task started anew.
+    Restart {
+        /// The task.
+        task: String,
+        /// Why, for the events.
+        reason: String,
+    },
+    /// Somebody sends a task a signal: the driver does, this is for the events.
+    Signaled {
+        /// The task.
+        task: String,
+        /// The signal's name.
+        signal: String,
+    },
     /// The servers (or the agent's end) want it stopped.
     Stop {
         /// Why, for the events.
@@ -182,6 +196,10 @@ impl AllocMachine {
     pub fn may_have_processes(&self) -> bool {
         self.tasks.values().any(TaskMachine::may_have_process)
     }
+    /// The tasks whose processes run, and whom nobody has asked to stop.
+    pub fn running(&self) -> impl Iterator<Item = &str> {
+        self.tasks.iter().filter(|(_, task)| task.is_running()).map(|(name, _)| name.as_str())
+    }
     /// How often a task was started again, or is about to be.
     pub fn restarts(&self, task: &str) -> u64 {
         self.tasks.get(task).map_or(0, |t| t.state().restarts)
@@ -265,6 +283,13 @@ impl AllocMachine {
             Input::Told { task, message } => return self.one(&task, |t| t.told(&message, now)),
             Input::StartFailed { task, error, fatal } => return self.ended(&task, now, |t| t.start_failed(&error, fatal, now, jitter)),
             Input::Exited { task, exit } => return self.ended(&task, now, |t| t.exited(&exit, now, jitter)),
+            Input::Restart { task, reason } if self.end.is_none() => return self.one(&task, |t| t.restart(&reason, now)),
+            Input::Restart { .. } => {}
+            Input::Signaled { task, signal } => {
+                if let Some(task) = self.tasks.get_mut(&task) {
+                    task.note(events::signaling(now, &signal, "User requested signal"));
+                }
+            }
             Input::Stop { reason } => self.begin_end(Cause::Stopped(reason), now),
             Input::CutOff { after } => self.begin_end(Cause::CutOff(after), now),
             Input::Updated(alloc) => self.update(&alloc, now),

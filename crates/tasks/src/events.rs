@@ -71,6 +71,17 @@ pub fn not_restarting(now: Timestamp, reason: &str) -> TaskEvent {
     TaskEvent { restart_reason: reason.to_owned(), fails_task: true, ..base(event::NOT_RESTARTING, now, reason.to_owned()) }
 }
 
+/// Somebody wants the task started anew.
+pub fn restart_signaled(now: Timestamp, reason: &str) -> TaskEvent {
+    TaskEvent { restart_reason: reason.to_owned(), ..base(event::RESTART_SIGNALED, now, reason.to_owned()) }
+}
+
+/// Somebody sends the task a signal.
+pub fn signaling(now: Timestamp, signal: &str, reason: &str) -> TaskEvent {
+    let display = format!("Task being sent signal {signal}: {reason}");
+    TaskEvent { task_signal: signal.to_owned(), task_signal_reason: reason.to_owned(), ..base(event::SIGNALING, now, display) }
+}
+
 /// The task was asked to stop.
 pub fn killing(now: Timestamp, timeout: Nanos, why: &str) -> TaskEvent {
     TaskEvent {

@@ -11,6 +11,11 @@
 //! | running | `stop`, with a shutdown delay | delaying | wake at the delay's end |
 //! | starting, running; delaying when its moment came | `stop` | stopping | signal, wake at the kill timeout |
 //! | stopping | its moment came | stopping (forced) | kill |
+//! | running | `restart` | restarting | signal, wake at the kill timeout |
+//! | restarting | its moment came | restarting (forced) | kill |
+//! | restarting | exited | starting, whatever the restart policy says | start |
+//! | restarting | `stop` | stopping | wake at the kill timeout |
+//! | backoff | `restart` | starting | start |
 //! | delaying, stopping | exited, start failed | dead | |
 //! | dead | anything | dead | |
 //!
@@ -68,6 +73,7 @@ enum Phase {
     Backoff { until: Timestamp },
     Delaying { until: Timestamp, why: String },
     Stopping { kill_at: Timestamp, forced: bool },
+    Restarting { kill_at: Timestamp, forced: bool },
     Dead,
 }
 
@@ -136,7 +142,7 @@ impl TaskMachine {
     }
     /// True when a process of it may exist.
     pub fn may_have_process(&self) -> bool {
-        matches!(self.phase, Phase::Starting | Phase::Running | Phase::Delaying { .. } | Phase::Stopping { .. })
+        matches!(self.phase, Phase::Starting | Phase::Running | Phase::Delaying { .. } | Phase::Stopping { .. } | Phase::Restarting { .. })
     }
 
     /// Everything around it is ready: it may start.
@@ -211,6 +217,11 @@ impl TaskMachine {
                 self.state.push_event(events::terminated(exit));
                 self.judge(exit.is_success(), now, jitter)
             }
+            Phase::Restarting { .. } => {
+                self.state.push_event(events::terminated(exit));
+                self.state.push_event(events::restarting(now, Nanos::ZERO, "as was asked for"));
+                self.start_again(now)
+            }
             Phase::Delaying { .. } | Phase::Stopping { .. } => {
                 self.state.push_event(events::terminated(exit));
                 self.state.push_event(events::killed(now));
@@ -244,6 +255,34 @@ impl TaskMachine {
         }
     }
 
+    fn start_again(&mut self, now: Timestamp) -> Vec<TaskStep> {
+        self.phase = Phase::Starting;
+        self.state.state = TaskPhase::Pending;
+        self.state.restarts += 1;
+        self.state.last_restart = now;
+        vec![TaskStep::Start]
+    }
+
+    /// Somebody wants it started anew, which its restart policy does not count. One that waits for its next start has it now; one that has not
+    /// begun, is about to start, or is to stop is left alone.
+    pub fn restart(&mut self, why: &str, now: Timestamp) -> Vec<TaskStep> {
+        match self.phase {
+            Phase::Running => {
+                let kill_at = now.plus(self.kill_timeout);
+                self.state.push_event(events::restart_signaled(now, why));
+                self.phase = Phase::Restarting { kill_at, forced: false };
+                vec![TaskStep::Signal, TaskStep::WakeAt(kill_at)]
+            }
+            // That it starts again was counted and said when it ended.
+            Phase::Backoff { .. } => {
+                self.state.push_event(events::restart_signaled(now, why));
+                self.phase = Phase::Starting;
+                vec![TaskStep::Start]
+            }
+            _ => Vec::new(),
+        }
+    }
+
     fn fail(&mut self, now: Timestamp) {
         self.state.failed = true;
         self.end(now);
@@ -270,6 +309,12 @@ impl TaskMachine {
                 vec![TaskStep::WakeAt(until)]
             }
             Phase::Starting | Phase::Running => self.kill(why, now),
+            // It was signalled already.
+            Phase::Restarting { kill_at, forced } => {
+                self.state.push_event(events::killing(now, self.kill_timeout, why));
+                self.phase = Phase::Stopping { kill_at, forced };
+                if forced { Vec::new() } else { vec![TaskStep::WakeAt(kill_at)] }
+            }
             _ => {
                 self.state.push_event(events::killed(now));
                 self.end(now);
@@ -301,7 +346,11 @@ impl TaskMachine {
                 self.phase = Phase::Stopping { kill_at: *kill_at, forced: true };
                 vec![TaskStep::Kill]
             }
-            Phase::Stopping { kill_at, forced: false } => vec![TaskStep::WakeAt(*kill_at)],
+            Phase::Restarting { kill_at, forced: false } if *kill_at <= now => {
+                self.phase = Phase::Restarting { kill_at: *kill_at, forced: true };
+                vec![TaskStep::Kill]
+            }
+            Phase::Stopping { kill_at, forced: false } | Phase::Restarting { kill_at, forced: false } => vec![TaskStep::WakeAt(*kill_at)],
             _ => Vec::new(),
         }
     }

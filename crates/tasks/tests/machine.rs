@@ -82,6 +82,60 @@ fn a_service_starts_runs_and_is_stopped_in_order() {
     assert!(m.is_gone());
 }
 
+fn restart(task: &str) -> Input {
+    Input::Restart { task: task.to_owned(), reason: "User requested task to restart".to_owned() }
+}
+
+#[test]
+fn a_restart_that_was_asked_for_is_not_counted_by_the_policy() {
+    // It allows none.
+    let mut m = AllocMachine::new(&alloc(&["t"], JobType::Service, 0), at(0));
+    m.handle(Input::Prepared, at(0), 0);
+    assert_eq!(m.handle(restart("t"), at(0), 0), vec![], "it is starting anyhow");
+    m.handle(started("t", 1), at(1), 0);
+    assert_eq!(m.running().collect::<Vec<_>>(), ["t"]);
+    assert_eq!(m.handle(restart("t"), at(2), 0), vec![Step::Signal("t".to_owned()), Step::WakeAt(at(5)), Step::Report]);
+    assert_eq!(m.running().count(), 0);
+    assert_eq!(m.handle(restart("t"), at(2), 0), vec![], "once is enough");
+    assert_eq!(m.handle(Input::Tick, at(5), 0), vec![Step::Kill("t".to_owned())], "it does not listen");
+    assert_eq!(m.handle(exited("t", 137, 6), at(6), 0), vec![start("t"), Step::Report]);
+    assert_eq!(m.status().0, AllocClientStatus::Running);
+    m.handle(started("t", 7), at(7), 0);
+    assert_eq!(m.task_states()["t"].restarts, 1);
+    assert_eq!(kinds(&m, "t")[3..], [event::RESTART_SIGNALED, event::TERMINATED, event::RESTARTING, event::STARTED]);
+    // Its own failure is counted as before.
+    m.handle(exited("t", 1, 8), at(8), 0);
+    assert_eq!(m.status().0, AllocClientStatus::Failed);
+    assert_eq!(m.handle(restart("t"), at(9), 0), vec![], "what is over is over");
+}
+
+#[test]
+fn a_restart_ends_the_wait_for_one_and_gives_way_to_a_stop() {
+    let mut m = AllocMachine::new(&alloc(&["t"], JobType::Service, 3), at(0));
+    m.handle(Input::Prepared, at(0), 0);
+    m.handle(started("t", 0), at(0), 0);
+    m.handle(exited("t", 1, 1), at(1), 0);
+    assert_eq!(m.handle(restart("t"), at(2), 0), vec![start("t"), Step::Report]);
+    assert_eq!(m.handle(Input::Tick, at(6), 0), vec![], "and not twice");
+    m.handle(started("t", 6), at(6), 0);
+    m.handle(restart("t"), at(7), 0);
+    assert_eq!(m.handle(stop(), at(8), 0), vec![Step::WakeAt(at(10)), Step::Report], "it was signalled already");
+    assert_eq!(m.handle(restart("t"), at(8), 0), vec![]);
+    assert_eq!(m.handle(Input::Tick, at(10), 0), vec![Step::Kill("t".to_owned())]);
+    assert_eq!(m.handle(exited("t", 137, 11), at(11), 0), vec![Step::CleanUp, Step::Report], "it is not started again");
+    assert_eq!(m.status().0, AllocClientStatus::Complete);
+}
+
+#[test]
+fn a_signal_is_told() {
+    let mut m = AllocMachine::new(&alloc(&["t"], JobType::Service, 3), at(0));
+    m.handle(Input::Prepared, at(0), 0);
+    m.handle(started("t", 0), at(0), 0);
+    assert_eq!(m.handle(Input::Signaled { task: "t".to_owned(), signal: "SIGHUP".to_owned() }, at(1), 0), vec![Step::Report]);
+    assert_eq!(last_event(&m, "t"), event::SIGNALING);
+    assert_eq!(m.task_states()["t"].events.last().unwrap().task_signal, "SIGHUP");
+}
+
 #[test]
 fn a_task_that_fails_is_restarted_and_then_given_up_with_its_siblings() {
     let mut m = AllocMachine::new(&alloc(&["bad", "good"], JobType::Service, 1), at(0));
@@ -315,7 +369,8 @@ fn what_a_driver_tells_is_an_event_of_a_start_and_no_more() {
     // The agent dies during the second pull. Its last life was judged already, and is not judged again.
     let saved = machine.task_states();
     let recovered = BTreeMap::from([("t".to_owned(), Recovered::Exited(exit(1, 4)))]);
-    let (again, steps) = AllocMachine::recover(&alloc, &saved, recovered, at(11), 0);
-    assert_eq!(steps, [start("t")]);
+    let (mut again, steps) = AllocMachine::recover(&alloc, &saved, recovered, at(11), 0);
+    assert_eq!(steps, [Step::WakeAt(at(9))]);
+    assert_eq!(again.handle(Input::Tick, at(11), 0), [start("t")]);
     assert_eq!((again.task_states()["t"].restarts, again.task_states()["t"].failed), (1, false));
 }

@@ -2,7 +2,7 @@
 
 use super::{monitor, resolve};
 use crate::{
-    args::{AllocLogsArgs, AllocStatusArgs, AllocStopArgs},
+    args::{AllocLogsArgs, AllocSignalArgs, AllocStatusArgs, AllocStopArgs, TasksArgs},
     output::{self, Progress, columns, pairs},
 };
 use anyhow::{Context, bail};
@@ -220,6 +220,26 @@ pub(super) async fn stop(client: &ApiClient, args: &AllocStopArgs) -> anyhow::Re
     }
     let came = monitor::Monitor::new(client, alloc.job_id.as_str(), args.verbose, &mut progress).follow(response.eval_id.as_str()).await?;
     Ok(if came == monitor::Came::Up { ExitCode::SUCCESS } else { ExitCode::from(2) })
+}
+
+pub(super) async fn restart(client: &ApiClient, args: &TasksArgs) -> anyhow::Result<ExitCode> {
+    let alloc = resolve::alloc(client, &args.alloc).await?;
+    let task = args.task.as_ref().or(args.task_flag.as_ref());
+    client.restart_tasks(alloc.id.as_str(), task.map(String::as_str)).await?;
+    output::line(format!("{} of allocation {}: told to start anew", whom(task), output::id(alloc.id.as_str(), false)));
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn signal(client: &ApiClient, args: &AllocSignalArgs) -> anyhow::Result<ExitCode> {
+    let alloc = resolve::alloc(client, &args.tasks.alloc).await?;
+    let task = args.tasks.task.as_ref().or(args.tasks.task_flag.as_ref());
+    client.signal_tasks(alloc.id.as_str(), task.map(String::as_str), &args.signal).await?;
+    output::line(format!("{} of allocation {}: sent {}", whom(task), output::id(alloc.id.as_str(), false), args.signal));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn whom(task: Option<&String>) -> String {
+    task.map_or_else(|| "All running tasks".to_owned(), |task| format!("Task {task:?}"))
 }
 
 #[cfg(test)]

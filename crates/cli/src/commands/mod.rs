@@ -47,6 +47,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             AllocCommand::Status(args) => wait(alloc::status(&client(global)?, &args)),
             AllocCommand::Logs(args) => wait(alloc::logs(&client(global)?, &args)),
             AllocCommand::Stop(args) => wait(alloc::stop(&client(global)?, &args)),
+            AllocCommand::Restart(args) => wait(alloc::restart(&client(global)?, &args.tasks)),
+            AllocCommand::Signal(args) => wait(alloc::signal(&client(global)?, &args)),
         },
         Command::Node { command } => match command {
             NodeCommand::Status(args) => wait(node::status(&client(global)?, &args)),

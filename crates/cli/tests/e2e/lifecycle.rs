@@ -326,3 +326,45 @@ fn a_node_without_servers_ends_what_is_not_to_run_alone() {
         );
     });
 }
+
+#[test]
+fn tasks_are_started_anew_and_signalled_from_any_agent() {
+    world(|world| {
+        let server = world.agent("s1").server_only().start();
+        let client = world.agent("c1").client_of(&server).start();
+        let floe = |at: &Agent, words: &[&str]| world.floe(&[words, &["-address", &format!("http://{}", at.http())]].concat());
+        let job = service("two", &format!("{SAYS}trap 'says hup' HUP; {STAYS}")).restarts(0, 5);
+        let job = also(job, "other", STAYS, |_| {});
+        let alloc = server.api().run_one(&job);
+        said(&client, &alloc, "t up");
+        said(&client, &alloc, "other up");
+        let (first, other) = (client.task_pid(&alloc, "t"), client.task_pid(&alloc, "other"));
+
+        floe(&server, &["alloc", "signal", "-s", "SIGHUP", &alloc, "t"]).ok();
+        said(&client, &alloc, "t hup");
+        floe(&client, &["alloc", "signal", "-s", "SIGNOPE", &alloc, "t"]).fails(1, &["invalid signal \"SIGNOPE\""]);
+        floe(&client, &["alloc", "signal", "-s", "SIGHUP", &alloc, "none"]).fails(1, &["its tasks are: t, other"]);
+
+        // Its policy allows no restart, and does not count this one.
+        assert!(floe(&server, &["alloc", "restart", &alloc[..8], "t"]).ok().contains("told to start anew"));
+        let second = eventually("another process runs", || client.try_task_pid(&alloc, "t").filter(|pid| *pid != first));
+        let seen = server
+            .api()
+            .wait_alloc(&alloc, "runs again", |a| a["TaskStates"]["t"]["State"] == "running" && a["TaskStates"]["t"]["Restarts"] == 1);
+        let kinds: Vec<&str> = seen["TaskStates"]["t"]["Events"].as_array().unwrap().iter().map(|e| text(&e["Type"])).collect();
+        for kind in ["Signaling", "Restart Signaled", "Terminated", "Restarting"] {
+            assert!(kinds.contains(&kind), "{kind} is not in {kinds:?}");
+        }
+        assert_eq!(client.task_pid(&alloc, "other"), other, "the other one never noticed");
+        floe(&client, &["alloc", "restart", &alloc]).ok();
+        eventually("all are others now", || {
+            let pids = [client.try_task_pid(&alloc, "t")?, client.try_task_pid(&alloc, "other")?];
+            (!pids.contains(&second) && !pids.contains(&other)).then_some(())
+        });
+        server.api().stop(&job);
+        eventually("it is over", || (server.api().get(&format!("/v1/allocation/{alloc}"))["ClientStatus"] == "complete").then_some(()));
+        floe(&server, &["alloc", "restart", &alloc]).fails(1, &["nothing was done"]);
+        // A machine that runs tasks is not where secrets are read.
+        floe(&client, &["var", "list"]).fails(1, &["from its servers"]);
+    });
+}

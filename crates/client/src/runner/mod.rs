@@ -3,6 +3,7 @@
 //! Everything that takes time (networks, processes, disks) is done by short jobs beside it that send back what came of them, so a runner
 //! always hears a stop. It ends when nothing of the allocation is left but its folders.
 
+mod act;
 mod image;
 mod launch;
 mod prepare;
@@ -15,6 +16,7 @@ use crate::{
     paths::NodePaths,
     report::Reporter,
 };
+use floe_api::node::{ActError, ActRequest};
 use floe_images::Images;
 use floe_model::alloc::AllocUpdate;
 use floe_model::{AllocId, Allocation, Nanos, Node, Timestamp, alloc::AllocNetworkStatus};
@@ -23,7 +25,7 @@ use floe_runtime::{Signal, TaskProcess};
 use floe_tasks::{AllocMachine, Exit, Input, Recovered, Step};
 use launch::Records;
 use std::{collections::BTreeMap, sync::Arc};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 /// How many events may wait for a runner; at the bound the sender waits.
@@ -64,6 +66,8 @@ pub(crate) enum Event {
         fatal: bool,
     },
     Ended(String, Exit),
+    /// Somebody wants something of tasks that run.
+    Act(ActRequest, oneshot::Sender<Result<(), ActError>>),
     Cleaned,
 }
 
@@ -213,6 +217,7 @@ impl Runner {
                 self.running.remove(&task);
                 self.tell(Input::Exited { task, exit });
             }
+            Event::Act(request, reply) => self.act_on(request, reply),
             Event::Cleaned => self.tell(Input::Cleaned),
         }
     }

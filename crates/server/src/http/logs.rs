@@ -7,7 +7,7 @@ use super::{
 };
 use axum::{
     body::{Body, Bytes},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, header},
     response::Response,
 };
 use floe_api::node::{LogError, LogKind, LogPiece, LogRequest};
@@ -23,7 +23,7 @@ pub(super) async fn read(ctx: &Ctx, id: String) -> Result<Reply, Failure> {
         let here = ctx.agent.node.get().is_some_and(|n| n.node_id() == alloc.node_id);
         if !here {
             let node = view.node(&alloc.node_id).ok_or_else(|| Failure::not_found("node"))?;
-            return proxy::to_node(node, ctx, &format!("/v1/client/fs/logs/{}", floe_api::client::escape(id.as_str())))
+            return proxy::to_node(node, ctx, Method::GET, &format!("/v1/client/fs/logs/{}", floe_api::client::escape(id.as_str())))
                 .await
                 .map(Reply::Raw);
         }
@@ -34,7 +34,9 @@ pub(super) async fn read(ctx: &Ctx, id: String) -> Result<Reply, Failure> {
         Ok(pieces) => pieces,
         // Somebody else's: a server knows whose.
         Err(LogError::UnknownAlloc(_)) if ctx.agent.server.is_none() && !ctx.passed_on => {
-            return proxy::ask_server(ctx, &format!("/v1/client/fs/logs/{}", floe_api::client::escape(id.as_str()))).await.map(Reply::Raw);
+            return proxy::ask_server(ctx, Method::GET, &format!("/v1/client/fs/logs/{}", floe_api::client::escape(id.as_str())))
+                .await
+                .map(Reply::Raw);
         }
         Err(error) => return Err(failure(&error)),
     };

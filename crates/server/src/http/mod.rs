@@ -4,6 +4,7 @@
 //! errors are plain text; reads carry `X-Nomad-Index`, `-KnownLeader` and `-LastContact`; a read with `index` waits until there is
 //! something newer; answers are compressed when asked for. An agent that is no server passes what it cannot answer on to one.
 
+mod act;
 mod agent;
 mod allocs;
 mod answer;
@@ -181,7 +182,7 @@ fn plain_health(agent: &Agent, path: &str) -> Option<Response> {
 fn answers_alone(agent: &Agent, route: &Route) -> bool {
     match route {
         Route::AgentSelf | Route::AgentHealth | Route::Metrics => true,
-        Route::ClientLogs(_) => agent.node.get().is_some(),
+        Route::ClientLogs(_) | Route::RestartAllocation(_) | Route::SignalAllocation(_) => agent.node.get().is_some(),
         _ => false,
     }
 }
@@ -241,6 +242,8 @@ async fn run(ctx: &Ctx, route: Route) -> Result<Reply, Failure> {
         Route::Services => services::list(ctx).await,
         Route::Service(name) => services::read(ctx, name).await,
         Route::ClientLogs(id) => logs::read(ctx, id).await,
+        Route::RestartAllocation(id) => act::restart(ctx, id).await,
+        Route::SignalAllocation(id) => act::signal(ctx, id).await,
         Route::StatusLeader => agent::leader(ctx),
         Route::StatusPeers => agent::peers(ctx),
         Route::Regions => agent::regions(ctx),

@@ -41,9 +41,9 @@ pub(super) async fn to_server(agent: &Agent, request: Request, max_body: usize) 
     ask_servers(agent, &Forward { method: parts.method, path_and_query, headers, body }).await
 }
 
-/// Asks a server for `path`, with the query of the present request.
-pub(super) async fn ask_server(ctx: &Ctx, path: &str) -> Result<Response, Failure> {
-    ask_servers(&ctx.agent, &get(ctx, path, HeaderMap::new())).await
+/// Asks a server for `path`, with the query and body of the present request.
+pub(super) async fn ask_server(ctx: &Ctx, method: Method, path: &str) -> Result<Response, Failure> {
+    ask_servers(&ctx.agent, &again(ctx, method, path, HeaderMap::new())).await
 }
 
 /// Asks the leader for `path`, for what only it knows.
@@ -52,7 +52,7 @@ pub(super) async fn to_leader(ctx: &Ctx, path: &str) -> Result<Response, Failure
     let Some(address) = leader.filter(|_| !ctx.passed_on) else {
         return Err(Failure::text(StatusCode::INTERNAL_SERVER_ERROR, "No cluster leader"));
     };
-    let answer = send(ctx.agent.servers.channels(), &address, &get(ctx, path, passed_on())).await;
+    let answer = send(ctx.agent.servers.channels(), &address, &again(ctx, Method::GET, path, passed_on())).await;
     answer.map_err(|e| Failure::text(StatusCode::BAD_GATEWAY, format!("cannot reach the leader at {address}: {e}")))
 }
 
@@ -60,12 +60,12 @@ fn passed_on() -> HeaderMap {
     HeaderMap::from_iter([(header::HeaderName::from_static(PASSED_ON), header::HeaderValue::from_static("true"))])
 }
 
-/// Asks the agent of another node, with the query of the present request.
-pub(super) async fn to_node(node: &Node, ctx: &Ctx, path: &str) -> Result<Response, Failure> {
+/// Asks the agent of another node, with the query and body of the present request.
+pub(super) async fn to_node(node: &Node, ctx: &Ctx, method: Method, path: &str) -> Result<Response, Failure> {
     let Some(address) = node.attributes.get(floe_api::RPC_ADDRESS_ATTRIBUTE).filter(|a| !a.is_empty()) else {
         return Err(Failure::text(StatusCode::BAD_GATEWAY, format!("node {} does not say where its agent listens", node.name)));
     };
-    let answer = send(&channels_to(node, &ctx.agent.security)?, address, &get(ctx, path, passed_on())).await;
+    let answer = send(&channels_to(node, &ctx.agent.security)?, address, &again(ctx, method, path, passed_on())).await;
     answer.map_err(|e| Failure::text(StatusCode::BAD_GATEWAY, format!("cannot reach node {} at {address}: {e}", node.name)))
 }
 
@@ -80,8 +80,8 @@ fn channels_to(node: &Node, security: &Security) -> Result<Channels, Failure> {
     }
 }
 
-fn get(ctx: &Ctx, path: &str, headers: HeaderMap) -> Forward {
-    Forward { method: Method::GET, path_and_query: format!("{path}{}", ctx.query.to_uri()), headers, body: Bytes::new() }
+fn again(ctx: &Ctx, method: Method, path: &str, headers: HeaderMap) -> Forward {
+    Forward { method, path_and_query: format!("{path}{}", ctx.query.to_uri()), headers, body: ctx.body.clone() }
 }
 
 /// Asks one server after the other, until one can be reached.

@@ -121,11 +121,15 @@ async fn no_removed_ones(State(members): State<Members>, Extension(caller): Exte
     next.run(request).await
 }
 
-/// A client passes on what is asked of it; a machine that runs other people's tasks is not where a cluster is operated from.
+/// A client passes on what is asked of it; a machine that runs other people's tasks is not where a cluster is operated from, nor where everybody's
+/// secrets are read.
 async fn clients_do_not_operate(Extension(caller): Extension<Caller>, request: Request, next: Next) -> Response {
+    const NOT_FOR_CLIENTS: [&str; 3] = ["/v1/operator/", "/v1/var/", "/v1/vars"];
+    let is_for_servers = |path: &str| NOT_FOR_CLIENTS.iter().any(|start| path.starts_with(start));
     match caller {
-        Caller::Member(peer) if peer.role == floe_pki::Role::Client && request.uri().path().starts_with("/v1/operator/") => {
-            (StatusCode::FORBIDDEN, "the cluster is operated from its servers: ask the agent of one of them").into_response()
+        Caller::Member(peer) if peer.role == floe_pki::Role::Client && is_for_servers(request.uri().path()) => {
+            (StatusCode::FORBIDDEN, "the cluster is operated, and its variables are read, from its servers: ask the agent of one of them")
+                .into_response()
         }
         _ => next.run(request).await,
     }
@@ -258,6 +262,22 @@ mod tests {
         assert_eq!(says(Keypair::generate().id(), "").await.0, StatusCode::OK, "a new machine has no log");
         assert_eq!(says(Keypair::generate().id(), &own).await.0, StatusCode::OK);
         assert_eq!(server.consensus().members().len(), 3);
+        server.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_client_neither_operates_the_cluster_nor_reads_its_variables() {
+        let folder = tempfile::tempdir().unwrap();
+        let (server, _, port) = port_of(folder.path(), &Keypair::generate()).await;
+        let answer = async |role: Role, path: &str| {
+            let request = Request::get(path).body(Body::empty()).unwrap();
+            port.clone().layer(Extension(member(role))).oneshot(request).await.unwrap().status()
+        };
+        for path in ["/v1/operator/keyring/keys", "/v1/vars", "/v1/vars?prefix=a", "/v1/var/a", "/v1/var/a%2Fb"] {
+            assert_eq!(answer(Role::Client, path).await, StatusCode::FORBIDDEN, "{path}");
+            assert_ne!(answer(Role::Server, path).await, StatusCode::FORBIDDEN, "{path}");
+        }
+        assert_eq!(answer(Role::Client, "/v1/jobs").await, StatusCode::OK);
         server.stop().await;
     }
 

@@ -8,7 +8,7 @@ use axum::{
 use bytes::Bytes;
 use floe_api::{
     NodeApi,
-    node::{LogError, LogPiece, LogRequest, Sample},
+    node::{ActError, ActRequest, LogError, LogPiece, LogRequest, Sample, TaskAction},
     types::PartHealth,
 };
 use floe_consensus::{Config, Consensus, DataFolder, ServerAddress};
@@ -257,6 +257,17 @@ impl NodeApi for FakeNode {
     fn samples(&self) -> Vec<Sample> {
         let labels = vec![("node_id", "n1".to_owned())];
         vec![Sample { name: "nomad_client_uptime", help: "seconds since the agent started", labels, value: 7.0 }]
+    }
+    fn act(&self, request: ActRequest) -> BoxFuture<'static, Result<(), ActError>> {
+        async move {
+            match (request.task.as_deref(), request.action) {
+                (None | Some("task"), TaskAction::Restart) => Ok(()),
+                (_, TaskAction::Signal(signal)) if signal == "SIGHUP" => Ok(()),
+                (_, TaskAction::Signal(signal)) => Err(ActError::InvalidSignal(signal)),
+                (Some(task), TaskAction::Restart) => Err(ActError::NotRunning(format!("task {task:?} is not running"))),
+            }
+        }
+        .boxed()
     }
     fn logs(&self, request: LogRequest) -> BoxFuture<'static, Result<BoxStream<'static, Result<LogPiece, LogError>>, LogError>> {
         async move {

@@ -4,6 +4,22 @@ use crate::world::{World, job, web};
 use serde_json::json;
 
 #[tokio::test]
+async fn tasks_are_restarted_and_signalled_where_they_run() {
+    let world = World::full().await;
+    let alloc = world.server.view().allocs().find(|a| a.node_id == "n1").unwrap().id.to_string();
+    let at = |verb: &str| format!("/v1/client/allocation/{alloc}/{verb}");
+    assert_eq!(world.put(&at("restart"), &json!({"TaskName": "task"})).await.ok(), json!({}));
+    assert_eq!(world.put_bytes(&at("restart"), Vec::new()).await.ok(), json!({}));
+    world.put(&at("restart"), &json!({"TaskName": "gone"})).await.fails(400, "task \"gone\" is not running: nothing was done");
+    world.put(&at("restart"), &json!({"AllTasks": true})).await.fails_with(400, "not supported yet: AllTasks");
+    assert_eq!(world.put(&at("signal"), &json!({"Task": "task", "Signal": "SIGHUP"})).await.ok(), json!({}));
+    world.put(&at("signal"), &json!({"Task": "task", "Signal": "x"})).await.fails_with(400, "invalid signal \"x\"");
+    world.put("/v1/client/allocation/none/signal", &json!({"Signal": "SIGHUP"})).await.fails(404, "alloc not found");
+    world.get(&at("restart")).await.fails_with(405, "method GET not allowed");
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_job_is_registered_changed_stopped_and_purged() {
     let world = World::new().await;
     let first = world.put("/v1/jobs", &json!({"Job": web()})).await.ok();

@@ -73,7 +73,7 @@ impl TaskMachine {
 
     /// Its process has ended already: nothing is signalled, but the end that follows is an end that was wanted.
     pub fn was_asked(&mut self, unwanted: Option<&str>, now: Timestamp) {
-        if let Some(why) = unwanted.filter(|_| matches!(self.phase, Phase::Starting | Phase::Running)) {
+        if let Some(why) = unwanted.filter(|_| matches!(self.phase, Phase::Starting | Phase::Running | Phase::Restarting { .. })) {
             self.kill(why, now);
         }
     }
