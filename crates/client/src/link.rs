@@ -66,10 +66,9 @@ impl Link {
         if response.status().is_success() {
             return Ok((server, response));
         }
-        // It is there but cannot help, for instance because it knows no leader: another one may.
-        if response.status().is_server_error() {
-            self.servers.failed(&server);
-        }
+        // It is there but cannot help, for instance because it knows no leader, or was itself removed and the leader refuses what it passes on:
+        // another one may. What is refused because of this node the next one refuses as well.
+        self.servers.failed(&server);
         let message = read_body(response.into_body(), MAX_MESSAGE_BYTES, ANSWER_TIMEOUT).await.unwrap_or_default();
         Err(LinkError::Refused { what, server, message: String::from_utf8_lossy(&message).into_owned() })
     }
@@ -223,4 +222,44 @@ fn next_wait(retry: &mut Duration) -> Duration {
     let wait = *retry;
     *retry = (*retry * 2).min(MAX_RETRY);
     wait
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use floe_rpc::{Channels, Security};
+    use hyper::{StatusCode, server::conn::http2, service::service_fn};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use tokio::net::TcpListener;
+
+    /// A server that refuses everything in this way; returns where it is.
+    async fn refusing(status: StatusCode) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let answer = service_fn(move |_| async move {
+                    Response::builder().status(status).body(Full::new(Bytes::from_static(b"no"))).map_err(std::io::Error::other)
+                });
+                tokio::spawn(http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), answer));
+            }
+        });
+        address
+    }
+
+    /// One that was removed from the cluster passes calls on to the leader, which refuses them because of who passes them on.
+    #[tokio::test]
+    async fn after_any_refusal_another_server_is_asked() {
+        for status in [StatusCode::FORBIDDEN, StatusCode::GONE, StatusCode::SERVICE_UNAVAILABLE] {
+            let (first, second) = (refusing(status).await, refusing(status).await);
+            let servers = Servers::new(Channels::new(Security::Plain), vec![first.clone(), second.clone()]);
+            let link = Link::new(servers.clone(), "n".into());
+            for asked in [&first, &second, &first] {
+                assert_eq!(servers.first().as_ref(), Some(asked));
+                let refused = link.report(&[]).await.unwrap_err();
+                assert!(matches!(&refused, LinkError::Refused { server, .. } if server == asked), "{refused}");
+            }
+        }
+    }
 }

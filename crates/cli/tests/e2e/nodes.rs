@@ -3,6 +3,7 @@
 use crate::{
     agent::Agent,
     api::{id, text},
+    cluster::{members, three_with},
     job::{service, web},
     restart::port,
     traffic::{page, wait_page},
@@ -153,5 +154,24 @@ fn clients_outlive_their_server() {
             assert!(Path::new(&format!("/proc/{pid}")).exists());
         }
         assert_eq!(server.api().allocs(&job).len(), 2);
+    });
+}
+
+#[test]
+fn a_client_goes_on_when_its_server_is_removed_and_stays_up() {
+    world(|world| {
+        let servers = three_with(world, |_| {});
+        let client = world.agent("c").client_of(&servers[1]).start();
+        let alloc = servers[0].api().run_one(&service("old", "exec sleep 10000"));
+        let pid = client.task_pid(&alloc, "t");
+        let peers = members(&servers[0]).unwrap();
+        let id = text(&peers.iter().find(|m| m["Node"] == "s2").unwrap()["ID"]).to_owned();
+        world.floe(&["operator", "raft", "remove-peer", "-peer-id", &id, "-address", &format!("http://{}", servers[0].http())]).ok();
+        eventually("the removed one knows", || servers[1].log().contains("this server was removed from the cluster").then_some(()));
+        // What it should run now it hears from another one.
+        servers[0].api().run(&service("new", "exec sleep 10000"));
+        assert_eq!(servers[0].api().get(&format!("/v1/allocation/{alloc}"))["ClientStatus"], "running");
+        assert_eq!(client.task_pid(&alloc, "t"), pid, "the task never noticed");
+        servers[1].terminate();
     });
 }

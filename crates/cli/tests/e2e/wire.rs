@@ -69,7 +69,7 @@ fn errors_are_plain_text_with_the_words_that_clients_match() {
         assert_plain(&get("/v1/deployment/00000000-0000-0000-0000-000000000000"), 404, "deployment not found");
         assert_plain(&get("/v1/nonsense"), 404, "/v1/nonsense");
         assert_plain(&get("/"), 404, "/");
-        assert_plain(&get("/v1/vars"), 501, "not supported yet");
+        assert_plain(&get("/v1/volumes"), 501, "not supported yet");
         assert_plain(&put("/v1/nodes", "{}"), 405, "not allowed");
         assert_plain(&api.send(Request::new("PATCH", "/v1/jobs").body("{}")), 405, "not allowed");
         for (body, words) in

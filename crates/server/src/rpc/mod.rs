@@ -144,6 +144,9 @@ async fn servers_only(Extension(caller): Extension<Caller>, request: Request, ne
     }
 }
 
+/// What a server says to those who should ask another one.
+const REMOVED: &str = "this server was removed from the cluster: ask another one";
+
 type Failure = (StatusCode, String);
 
 fn decode<T: DeserializeOwned>(body: &Bytes) -> Result<T, Failure> {
@@ -163,6 +166,10 @@ impl Members {
     async fn to_leader(&self, path: &str, headers: &HeaderMap, body: Bytes) -> Result<Response, Failure> {
         if headers.contains_key(rpc::FORWARDED_HEADER) {
             return Err(unavailable("this server does not lead (any more)"));
+        }
+        if self.server.consensus().status().is_removed {
+            // The leader would refuse this server, and who asks would take it for a refusal of its own.
+            return Err(unavailable(REMOVED));
         }
         let leader = self.server.consensus().leadership().borrow().leader.clone();
         let nobody = || match self.peers.trouble() {

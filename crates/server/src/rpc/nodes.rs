@@ -1,6 +1,6 @@
 //! What nodes ask: registration, heartbeats, reports, and the stream of what they should run.
 
-use super::{Failure, Members, decode, encode, unavailable};
+use super::{Failure, Members, REMOVED, decode, encode, unavailable};
 use crate::{
     nodes::{self, Told},
     server::Server,
@@ -88,6 +88,9 @@ pub(super) async fn desired(
     let watch: WatchDesired = decode(&body)?;
     speaks_for(&caller, &watch.node_id)?;
     let server = members.server;
+    if server.consensus().status().is_removed {
+        return Err(unavailable(REMOVED));
+    }
     if server.view().node(&watch.node_id).is_none() {
         return Err((StatusCode::NOT_FOUND, format!("node {:?} is not registered", watch.node_id)));
     }
@@ -112,7 +115,8 @@ impl Watcher {
         tokio::pin!(keepalive);
         loop {
             self.changes.borrow_and_update();
-            if self.server.view().is_agent_refused(self.node.as_str()) {
+            // A server that was removed hears no more of what nodes should do.
+            if self.server.view().is_agent_refused(self.node.as_str()) || self.server.consensus().status().is_removed {
                 return Ok(None);
             }
             if let Some(desired) = self.told.news(&self.server.view(), &self.node) {
