@@ -27,23 +27,17 @@ pub(super) async fn signal(ctx: &Ctx, id: String) -> Result<Reply, Failure> {
 
 async fn act(ctx: &Ctx, id: String, verb: &str, task: String, action: TaskAction) -> Result<Reply, Failure> {
     let id = AllocId::from(id);
-    let path = || format!("/v1/client/allocation/{}/{verb}", floe_api::client::escape(id.as_str()));
-    if let Some(server) = &ctx.agent.server {
-        let view = server.view();
-        let alloc = view.alloc(&id).ok_or_else(|| Failure::not_found("alloc"))?;
-        let here = ctx.agent.node.get().is_some_and(|n| n.node_id() == alloc.node_id);
-        if !here {
-            let node = view.node(&alloc.node_id).ok_or_else(|| Failure::not_found("node"))?;
-            return proxy::to_node(node, ctx, Method::PUT, &path()).await.map(Reply::Raw);
-        }
+    let path = format!("/v1/client/allocation/{}/{verb}", floe_api::client::escape(id.as_str()));
+    if let Some(answer) = proxy::to_node_of(ctx, &id, Method::PUT, &path).await? {
+        return Ok(Reply::Raw(answer));
     }
     let node = ctx.agent.node.get().ok_or_else(|| Failure::text(StatusCode::NOT_FOUND, "this agent runs no tasks"))?;
     let task = Some(task).filter(|task| !task.is_empty());
-    match node.act(ActRequest { alloc: id.clone(), task, action }).await {
+    match node.act(ActRequest { alloc: id, task, action }).await {
         Ok(()) => Reply::plain(&serde_json::json!({})),
         // Somebody else's: a server knows whose.
         Err(ActError::UnknownAlloc(_)) if ctx.agent.server.is_none() && !ctx.passed_on => {
-            proxy::ask_server(ctx, Method::PUT, &path()).await.map(Reply::Raw)
+            proxy::ask_server(ctx, Method::PUT, &path).await.map(Reply::Raw)
         }
         Err(error) => Err(failure(&error)),
     }

@@ -17,16 +17,9 @@ use futures::{StreamExt, TryStreamExt};
 pub(super) async fn read(ctx: &Ctx, id: String) -> Result<Reply, Failure> {
     let id = AllocId::from(id);
     let request = parse(ctx, id.clone())?;
-    if let Some(server) = &ctx.agent.server {
-        let view = server.view();
-        let alloc = view.alloc(&id).ok_or_else(|| Failure::not_found("alloc"))?;
-        let here = ctx.agent.node.get().is_some_and(|n| n.node_id() == alloc.node_id);
-        if !here {
-            let node = view.node(&alloc.node_id).ok_or_else(|| Failure::not_found("node"))?;
-            return proxy::to_node(node, ctx, Method::GET, &format!("/v1/client/fs/logs/{}", floe_api::client::escape(id.as_str())))
-                .await
-                .map(Reply::Raw);
-        }
+    let path = format!("/v1/client/fs/logs/{}", floe_api::client::escape(id.as_str()));
+    if let Some(answer) = proxy::to_node_of(ctx, &id, Method::GET, &path).await? {
+        return Ok(Reply::Raw(answer));
     }
     let node = ctx.agent.node.get().ok_or_else(|| Failure::text(StatusCode::NOT_FOUND, "this agent runs no tasks"))?;
     let plain = ctx.query.flag("plain").map_err(Failure::bad)?;

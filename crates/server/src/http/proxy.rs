@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, header},
     response::Response,
 };
-use floe_model::Node;
+use floe_model::{AllocId, Node};
 use floe_rpc::{CallError, Channels, Security};
 use http_body_util::Full;
 use std::time::Duration;
@@ -46,6 +46,18 @@ pub(super) async fn ask_server(ctx: &Ctx, method: Method, path: &str) -> Result<
     ask_servers(&ctx.agent, &again(ctx, method, path, HeaderMap::new())).await
 }
 
+/// Asks the node of an allocation, unless that is the one in this process, or this agent is no server and must find out by itself.
+pub(super) async fn to_node_of(ctx: &Ctx, id: &AllocId, method: Method, path: &str) -> Result<Option<Response>, Failure> {
+    let Some(server) = &ctx.agent.server else { return Ok(None) };
+    let view = server.view();
+    let alloc = view.alloc(id).ok_or_else(|| Failure::not_found("alloc"))?;
+    if ctx.agent.node.get().is_some_and(|n| n.node_id() == alloc.node_id) {
+        return Ok(None);
+    }
+    let node = view.node(&alloc.node_id).ok_or_else(|| Failure::not_found("node"))?;
+    to_node(node, ctx, method, path).await.map(Some)
+}
+
 /// Asks the leader for `path`, for what only it knows.
 pub(super) async fn to_leader(ctx: &Ctx, path: &str) -> Result<Response, Failure> {
     let leader = ctx.server()?.consensus().status().leader.map(|l| l.address.rpc);
@@ -61,7 +73,7 @@ fn passed_on() -> HeaderMap {
 }
 
 /// Asks the agent of another node, with the query and body of the present request.
-pub(super) async fn to_node(node: &Node, ctx: &Ctx, method: Method, path: &str) -> Result<Response, Failure> {
+async fn to_node(node: &Node, ctx: &Ctx, method: Method, path: &str) -> Result<Response, Failure> {
     let Some(address) = node.attributes.get(floe_api::RPC_ADDRESS_ATTRIBUTE).filter(|a| !a.is_empty()) else {
         return Err(Failure::text(StatusCode::BAD_GATEWAY, format!("node {} does not say where its agent listens", node.name)));
     };
